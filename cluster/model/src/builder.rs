@@ -1,0 +1,165 @@
+//! Changes in, snapshots out.
+//!
+//! The builder holds the newest state and is the only writer. Each batch of changes gives one new
+//! snapshot and the delta to the one before; a change that changes nothing leaves no trace in it.
+
+use std::sync::Arc;
+
+use crate::endpoint::EndpointSlice;
+use crate::name::{Namespace, NodeName, ObjectName, ServiceName};
+use crate::node::{Node, Pod};
+use crate::service::Service;
+use crate::snapshot::{Delta, ServiceEntry, Snapshot};
+
+/// One object that came, changed or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The Service is now this.
+    Service(Service),
+    /// The Service is gone.
+    ServiceGone(ServiceName),
+    /// The slice is now this.
+    Slice(EndpointSlice),
+    /// The slice is gone; its Service is found by the builder.
+    SliceGone(ObjectName),
+    /// The Namespace exists.
+    Namespace(Namespace),
+    /// The Namespace is gone.
+    NamespaceGone(Namespace),
+    /// The Node is now this.
+    Node(Node),
+    /// The Node is gone.
+    NodeGone(NodeName),
+    /// The Pod is now this.
+    Pod(Pod),
+    /// The Pod is gone.
+    PodGone(ObjectName),
+}
+
+/// Builds snapshots from changes.
+#[derive(Debug, Default)]
+pub struct Builder {
+    current: Snapshot,
+    /// Which Service each slice belongs to, so that a slice can be found by its own name.
+    slice_owners: std::collections::HashMap<ObjectName, ServiceName>,
+}
+
+impl Builder {
+    /// A builder with nothing in it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies `changes` in order and returns the new snapshot with what differs from the last.
+    ///
+    /// When nothing differs the delta is empty and the generation stays.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> (Arc<Snapshot>, Delta) {
+        let mut delta = Delta::default();
+        for change in changes {
+            self.apply_one(change, &mut delta);
+        }
+        if !delta.is_empty() {
+            self.current.generation += 1;
+        }
+        (Arc::new(self.current.clone()), delta)
+    }
+
+    fn apply_one(&mut self, change: Change, delta: &mut Delta) {
+        match change {
+            Change::Service(service) => {
+                let name = service.name.clone();
+                self.edit_entry(name, delta, |entry| {
+                    let changed = entry.service.as_deref() != Some(&service);
+                    if changed {
+                        entry.service = Some(Arc::new(service));
+                    }
+                    changed
+                });
+            }
+            Change::ServiceGone(name) => {
+                self.edit_entry(name, delta, |entry| entry.service.take().is_some());
+            }
+            Change::Slice(slice) => self.put_slice(slice, delta),
+            Change::SliceGone(name) => self.drop_slice(&name, delta),
+            Change::Namespace(name) => {
+                if !self.current.namespaces.contains_key(&name) {
+                    self.current.namespaces.insert_mut(name.clone(), ());
+                    delta.namespaces.insert(name);
+                }
+            }
+            Change::NamespaceGone(name) => {
+                if self.current.namespaces.remove_mut(&name) {
+                    delta.namespaces.insert(name);
+                }
+            }
+            Change::Node(node) => {
+                let name = node.name.clone();
+                if self.current.nodes.get(&name).map(AsRef::as_ref) != Some(&node) {
+                    self.current.nodes.insert_mut(name.clone(), Arc::new(node));
+                    delta.nodes.insert(name);
+                }
+            }
+            Change::NodeGone(name) => {
+                if self.current.nodes.remove_mut(&name) {
+                    delta.nodes.insert(name);
+                }
+            }
+            Change::Pod(pod) => {
+                let name = pod.name.clone();
+                if self.current.pods.get(&name).map(AsRef::as_ref) != Some(&pod) {
+                    self.current.pods.insert_mut(name.clone(), Arc::new(pod));
+                    delta.pods.insert(name);
+                }
+            }
+            Change::PodGone(name) => {
+                if self.current.pods.remove_mut(&name) {
+                    delta.pods.insert(name);
+                }
+            }
+        }
+    }
+
+    /// Puts a slice under its Service; one that changed its Service leaves the old one.
+    fn put_slice(&mut self, slice: EndpointSlice, delta: &mut Delta) {
+        let name = slice.name.clone();
+        let owner = slice.service.clone();
+        if self.slice_owners.get(&name).is_some_and(|before| *before != owner) {
+            self.drop_slice(&name, delta);
+        }
+        self.slice_owners.insert(name.clone(), owner.clone());
+        self.edit_entry(owner, delta, |entry| {
+            let changed = entry.slices.get(&name.name).map(AsRef::as_ref) != Some(&slice);
+            if changed {
+                entry.slices.insert_mut(name.name, Arc::new(slice));
+            }
+            changed
+        });
+    }
+
+    fn drop_slice(&mut self, name: &ObjectName, delta: &mut Delta) {
+        if let Some(owner) = self.slice_owners.remove(name) {
+            self.edit_entry(owner, delta, |entry| entry.slices.remove_mut(&name.name));
+        }
+    }
+
+    /// Edits the entry of `name`; `edit` says whether it changed anything.
+    fn edit_entry(
+        &mut self,
+        name: ServiceName,
+        delta: &mut Delta,
+        edit: impl FnOnce(&mut ServiceEntry) -> bool,
+    ) {
+        let mut entry =
+            self.current.services.get(&name).map(|entry| (**entry).clone()).unwrap_or_default();
+        if !edit(&mut entry) {
+            return;
+        }
+        if entry.is_empty() {
+            self.current.services.remove_mut(&name);
+        } else {
+            self.current.services.insert_mut(name.clone(), Arc::new(entry));
+        }
+        delta.services.insert(name);
+    }
+}

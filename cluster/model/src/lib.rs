@@ -1,0 +1,23 @@
+//! What Kubernetes says, in our own types.
+//!
+//! Everything here is plain data: parsed once at the edge (`cluster/watch`), valid by construction,
+//! ordered and printable. Nothing knows Kubernetes' wire format, the kernel or the network.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`name`] | names of objects, checked when made |
+//! | [`port`] | protocols and port numbers |
+//! | [`service`] | Services |
+//! | [`endpoint`] | `EndpointSlice`s and their endpoints |
+//! | [`node`] | Nodes and Pods, as far as this node needs them |
+//! | [`snapshot`] | one whole, immutable view of the cluster |
+//! | [`builder`] | changes in, snapshots out |
+#![forbid(unsafe_code)]
+
+pub mod builder;
+pub mod endpoint;
+pub mod name;
+pub mod node;
+pub mod port;
+pub mod service;
+pub mod snapshot;

@@ -1,0 +1,92 @@
+//! One whole, immutable view of the cluster.
+//!
+//! Snapshots share what did not change: the tables are persistent maps of reference-counted
+//! objects, so a new snapshot costs what its changes cost, whatever the size of the cluster.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rpds::RedBlackTreeMapSync;
+
+use crate::endpoint::EndpointSlice;
+use crate::name::{LocalName, Namespace, NodeName, ObjectName, ServiceName};
+use crate::node::{Node, Pod};
+use crate::service::Service;
+
+/// One whole view of the cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Counts the snapshots of one builder, from 1; 0 is the empty view before the first.
+    pub generation: u64,
+    /// Services and the slices that belong to them.
+    ///
+    /// An entry may have slices and no Service yet, or a Service and no slices.
+    pub services: RedBlackTreeMapSync<ServiceName, Arc<ServiceEntry>>,
+    /// Namespaces that exist as objects.
+    pub namespaces: RedBlackTreeMapSync<Namespace, ()>,
+    /// Nodes.
+    pub nodes: RedBlackTreeMapSync<NodeName, Arc<Node>>,
+    /// Pods.
+    pub pods: RedBlackTreeMapSync<ObjectName, Arc<Pod>>,
+}
+
+/// A Service with the slices that carry its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceEntry {
+    /// The Service; `None` while only slices name it.
+    pub service: Option<Arc<Service>>,
+    /// Its slices by name, which is the order every reader merges them in.
+    pub slices: RedBlackTreeMapSync<LocalName, Arc<EndpointSlice>>,
+}
+
+impl ServiceEntry {
+    /// Whether nothing is left that the entry stands for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.service.is_none() && self.slices.is_empty()
+    }
+}
+
+/// What may differ between two snapshots.
+///
+/// A name stands here when its object was added, changed or removed; the snapshot says which.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// Services whose object or slices changed.
+    pub services: BTreeSet<ServiceName>,
+    /// Namespaces that came or went.
+    pub namespaces: BTreeSet<Namespace>,
+    /// Nodes that changed.
+    pub nodes: BTreeSet<NodeName>,
+    /// Pods that changed.
+    pub pods: BTreeSet<ObjectName>,
+}
+
+impl Delta {
+    /// Everything `snapshot` holds: what a reader sees that starts from nothing.
+    #[must_use]
+    pub fn everything(snapshot: &Snapshot) -> Self {
+        Self {
+            services: snapshot.services.keys().cloned().collect(),
+            namespaces: snapshot.namespaces.keys().cloned().collect(),
+            nodes: snapshot.nodes.keys().cloned().collect(),
+            pods: snapshot.pods.keys().cloned().collect(),
+        }
+    }
+
+    /// Adds the changes of a later step.
+    pub fn merge(&mut self, later: Self) {
+        let Self { services, namespaces, nodes, pods } = later;
+        self.services.extend(services);
+        self.namespaces.extend(namespaces);
+        self.nodes.extend(nodes);
+        self.pods.extend(pods);
+    }
+
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { services, namespaces, nodes, pods } = self;
+        services.is_empty() && namespaces.is_empty() && nodes.is_empty() && pods.is_empty()
+    }
+}
