@@ -1,1 +1,32 @@
-//! Placeholder until its first commit.
+//! The names of the cluster zone and what each of them answers.
+//!
+//! Input is a [`Snapshot`](podway_cluster_model::snapshot::Snapshot) and what changed in it; output
+//! is a [`ZoneIndex`], and of that and a question an [`Answer`]. Nothing here knows sockets,
+//! messages or time. Rules: Kubernetes DNS-Based Service Discovery 1.1.0, and where that is silent
+//! what CoreDNS does, except where RFC 1034, RFC 4592 or RFC 8020 say otherwise.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`config`] | which zones, which names in them, how long they live |
+//! | [`index`] | the immutable index and its update from a delta |
+//! | [`mod@answer`] | name and type in, answer out |
+//! | `service` | what one Service contributes, precomputed |
+//! | `qname` | the name asked, and the grammar of names |
+//! | `dashed` | addresses as labels |
+//! | `reverse` | `in-addr.arpa`, `ip6.arpa` and the addresses behind them |
+//! | `pods` | addresses of pods, for the verified mode |
+//! | `records` | resource records and their times to live |
+//! | `dump` | the whole zone as text |
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod config;
+pub mod index;
+mod qname;
+mod records;
+
+pub use answer::{Answer, answer};
+pub use config::{
+    ConfigError, Exposure, MissingPointer, PodMode, PodNames, ReverseZone, Ttl, ZoneConfig,
+};
+pub use index::ZoneIndex;

@@ -1,0 +1,395 @@
+//! Which zones are answered, which names exist in them, and how long records live.
+//!
+//! The options are those of CoreDNS's `kubernetes` plugin. Reading them from a file or from flags is
+//! up to the caller; a configuration that exists is valid.
+
+use std::collections::BTreeSet;
+
+use hickory_proto::rr::Name;
+use podway_cluster_model::name::{NameError, Namespace, ServiceName};
+use thiserror::Error;
+
+use crate::qname::QName;
+
+/// Why a configuration cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// The text is no domain name.
+    #[error("zone {text:?} is no domain name: {reason}")]
+    Malformed {
+        /// The text found.
+        text: String,
+        /// What the parser of names says.
+        reason: String,
+    },
+    /// The root cannot be a zone of ours.
+    #[error("zone {text:?} is the root of the name space")]
+    Root {
+        /// The text found.
+        text: String,
+    },
+    /// Names below the zone would not fit in 255 octets.
+    #[error("zone {text:?} leaves no room for the names below it")]
+    TooLong {
+        /// The text found.
+        text: String,
+    },
+    /// A reverse zone outside `in-addr.arpa` and `ip6.arpa`, or a forward zone inside.
+    #[error("zone {text:?} is not what it should be: {expected}")]
+    WrongTree {
+        /// The text found.
+        text: String,
+        /// Where the zone should be.
+        expected: &'static str,
+    },
+    /// The same zone twice.
+    #[error("zone {text:?} is given twice")]
+    Duplicate {
+        /// The text found.
+        text: String,
+    },
+    /// A time to live out of range.
+    #[error("ttl {seconds} is not in 0..=3600")]
+    Ttl {
+        /// The seconds found.
+        seconds: u32,
+    },
+    /// The name of the name-server Service is malformed.
+    #[error("name of the name-server Service is malformed")]
+    Nameserver {
+        /// What is wrong with it.
+        #[source]
+        source: NameError,
+    },
+}
+
+/// How long a record may be kept, in whole seconds, 0..=3600.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ttl(u32);
+
+impl Ttl {
+    /// Longest time that cluster records may be kept: 1 h, the limit of the `kubernetes` plugin.
+    const MAX_SECONDS: u32 = 3600;
+
+    /// Checks the range and makes the time.
+    ///
+    /// # Errors
+    /// [`ConfigError::Ttl`]: over an hour.
+    pub const fn from_seconds(seconds: u32) -> Result<Self, ConfigError> {
+        if seconds > Self::MAX_SECONDS {
+            return Err(ConfigError::Ttl { seconds });
+        }
+        Ok(Self(seconds))
+    }
+
+    /// The time in seconds.
+    #[must_use]
+    pub const fn seconds(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for Ttl {
+    /// 5 s: the plugin's default; short enough that a client follows a rollout.
+    fn default() -> Self {
+        Self(5)
+    }
+}
+
+/// Which names `<address>.<namespace>.pod.<zone>` exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PodMode {
+    /// None.
+    Disabled,
+    /// Every address in an existing namespace, whether or not a pod has it.
+    ///
+    /// Lets any client obtain a name for any address; it is the default because pods of existing
+    /// clusters count on it.
+    #[default]
+    Insecure,
+    /// Those of pods that have the address.
+    Verified,
+}
+
+/// What the name of a pod (`targetRef`) is to an endpoint without a host name.
+///
+/// An endpoint with a host name is known by that alone. One without always answers to its dashed
+/// address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PodNames {
+    /// Nothing: only the dashed address is a name, as in CoreDNS without `endpoint_pod_names`.
+    Unused,
+    /// One more name with addresses; SRV and PTR records keep naming the dashed address, so that
+    /// whoever compares them with another server's sees no difference.
+    #[default]
+    Answered,
+    /// The name that SRV and PTR records give, as in CoreDNS with `endpoint_pod_names`.
+    Published,
+}
+
+/// Which namespaces have names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Exposure {
+    /// All that exist.
+    #[default]
+    All,
+    /// Those listed, when they exist.
+    Only(BTreeSet<Namespace>),
+}
+
+impl Exposure {
+    /// Whether names of `namespace` may exist.
+    #[must_use]
+    pub fn includes(&self, namespace: &Namespace) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(listed) => listed.contains(namespace),
+        }
+    }
+}
+
+/// What an address without a name gets in a reverse zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MissingPointer {
+    /// It is somebody else's: [`Answer::NotOurs`](crate::Answer::NotOurs), so that the question can
+    /// be forwarded (`fallthrough` in CoreDNS).
+    #[default]
+    NotOurs,
+    /// It does not exist: the zone is ours alone.
+    NxDomain,
+}
+
+/// One zone of addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReverseZone {
+    apex: Name,
+    missing: MissingPointer,
+}
+
+impl ReverseZone {
+    /// Checks that `zone` is in `in-addr.arpa` or `ip6.arpa` and makes the zone.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says what is wrong with the name.
+    pub fn new(zone: &str, missing: MissingPointer) -> Result<Self, ConfigError> {
+        let apex = parse_zone(zone)?;
+        if !is_reverse(&apex) {
+            return Err(ConfigError::WrongTree {
+                text: zone.to_owned(),
+                expected: "a reverse zone is in in-addr.arpa or ip6.arpa",
+            });
+        }
+        Ok(Self { apex, missing })
+    }
+}
+
+/// What stands behind an apex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ZoneKind {
+    /// Names of Services and pods.
+    Forward,
+    /// Names of addresses.
+    Reverse(MissingPointer),
+}
+
+/// One zone in the form that look-ups need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Zone {
+    /// The apex in the configured spelling.
+    pub(crate) apex: Name,
+    /// The apex in lower case, to compare with.
+    pub(crate) lowered: QName,
+    /// What stands behind it.
+    pub(crate) kind: ZoneKind,
+}
+
+/// Everything that is fixed about the zones; valid by construction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneConfig {
+    /// Forward zones, the primary one first; never empty.
+    primary: Zone,
+    others: Vec<Zone>,
+    ttl: Ttl,
+    pods: PodMode,
+    pod_names: PodNames,
+    namespaces: Exposure,
+    nameserver: ServiceName,
+}
+
+impl ZoneConfig {
+    /// The configuration of the usual cluster, with `domain` as its zone.
+    ///
+    /// All reverse zones with [`MissingPointer::NotOurs`], [`PodMode::Insecure`],
+    /// [`PodNames::Answered`], every namespace, a TTL of 5 s, and the Service `kube-system/kube-dns` as name server.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says what is wrong with `domain`.
+    pub fn new(domain: &str) -> Result<Self, ConfigError> {
+        let nameserver = ServiceName::new("kube-system", "kube-dns")
+            .map_err(|source| ConfigError::Nameserver { source })?;
+        Self {
+            primary: forward_zone(domain)?,
+            others: Vec::new(),
+            ttl: Ttl::default(),
+            pods: PodMode::default(),
+            pod_names: PodNames::default(),
+            namespaces: Exposure::default(),
+            nameserver,
+        }
+        .with_reverse_zones([
+            ReverseZone::new("in-addr.arpa", MissingPointer::NotOurs)?,
+            ReverseZone::new("ip6.arpa", MissingPointer::NotOurs)?,
+        ])
+    }
+
+    /// Adds a zone in which every name exists as in the first; PTR records name the first only.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says what is wrong with `domain`.
+    pub fn with_further_domain(mut self, domain: &str) -> Result<Self, ConfigError> {
+        let zone = forward_zone(domain)?;
+        self.refuse_duplicate(&zone)?;
+        self.others.push(zone);
+        Ok(self)
+    }
+
+    /// Replaces the reverse zones.
+    ///
+    /// # Errors
+    /// [`ConfigError::Duplicate`]: two of them are the same.
+    pub fn with_reverse_zones(
+        mut self,
+        zones: impl IntoIterator<Item = ReverseZone>,
+    ) -> Result<Self, ConfigError> {
+        self.others.retain(|zone| zone.kind == ZoneKind::Forward);
+        for ReverseZone { apex, missing } in zones {
+            let zone = Zone { lowered: QName::new(&apex), apex, kind: ZoneKind::Reverse(missing) };
+            self.refuse_duplicate(&zone)?;
+            self.others.push(zone);
+        }
+        Ok(self)
+    }
+
+    /// Replaces the time to live.
+    #[must_use]
+    pub fn with_ttl(self, ttl: Ttl) -> Self {
+        Self { ttl, ..self }
+    }
+
+    /// Replaces the mode of pod names.
+    #[must_use]
+    pub fn with_pods(self, pods: PodMode) -> Self {
+        Self { pods, ..self }
+    }
+
+    /// Replaces what pod names are to endpoints.
+    #[must_use]
+    pub fn with_pod_names(self, pod_names: PodNames) -> Self {
+        Self { pod_names, ..self }
+    }
+
+    /// Replaces which namespaces have names.
+    #[must_use]
+    pub fn with_namespaces(self, namespaces: Exposure) -> Self {
+        Self { namespaces, ..self }
+    }
+
+    /// Replaces the Service that NS records name.
+    #[must_use]
+    pub fn with_nameserver(self, nameserver: ServiceName) -> Self {
+        Self { nameserver, ..self }
+    }
+
+    /// The apex of the primary zone, in the configured spelling.
+    #[must_use]
+    pub fn domain(&self) -> &Name {
+        &self.primary.apex
+    }
+
+    /// The time to live of records.
+    #[must_use]
+    pub fn ttl(&self) -> Ttl {
+        self.ttl
+    }
+
+    /// The mode of pod names.
+    #[must_use]
+    pub fn pods(&self) -> PodMode {
+        self.pods
+    }
+
+    /// What pod names are to endpoints.
+    #[must_use]
+    pub fn pod_names(&self) -> PodNames {
+        self.pod_names
+    }
+
+    /// Which namespaces have names.
+    #[must_use]
+    pub fn namespaces(&self) -> &Exposure {
+        &self.namespaces
+    }
+
+    /// The Service that NS records name.
+    #[must_use]
+    pub fn nameserver(&self) -> &ServiceName {
+        &self.nameserver
+    }
+
+    /// All zones, the primary one first.
+    pub(crate) fn zones(&self) -> impl Iterator<Item = &Zone> {
+        std::iter::once(&self.primary).chain(&self.others)
+    }
+
+    /// The innermost zone that `name` is in.
+    pub(crate) fn zone_of(&self, name: &QName) -> Option<&Zone> {
+        self.zones()
+            .filter(|zone| name.is_within(&zone.lowered))
+            .max_by_key(|zone| zone.lowered.label_count())
+    }
+
+    fn refuse_duplicate(&self, zone: &Zone) -> Result<(), ConfigError> {
+        if self.zones().any(|other| other.lowered == zone.lowered) {
+            return Err(ConfigError::Duplicate { text: zone.apex.to_ascii() });
+        }
+        Ok(())
+    }
+}
+
+/// Checks a forward zone.
+fn forward_zone(text: &str) -> Result<Zone, ConfigError> {
+    let apex = parse_zone(text)?;
+    if is_reverse(&apex) {
+        return Err(ConfigError::WrongTree {
+            text: text.to_owned(),
+            expected: "a cluster domain is not in in-addr.arpa or ip6.arpa",
+        });
+    }
+    Ok(Zone { lowered: QName::new(&apex), apex, kind: ZoneKind::Forward })
+}
+
+/// Reads the name of a zone; a missing final dot is added.
+fn parse_zone(text: &str) -> Result<Name, ConfigError> {
+    let mut apex = Name::from_ascii(text).map_err(|error| ConfigError::Malformed {
+        text: text.to_owned(),
+        reason: error.to_string(),
+    })?;
+    apex.set_fqdn(true);
+    if apex.is_root() {
+        return Err(ConfigError::Root { text: text.to_owned() });
+    }
+    // The longest name that must exist below every apex.
+    match apex.prepend_label("hostmaster") {
+        Ok(_) => Ok(apex),
+        Err(_) => Err(ConfigError::TooLong { text: text.to_owned() }),
+    }
+}
+
+/// Whether the name is in one of the two trees of addresses.
+fn is_reverse(name: &Name) -> bool {
+    let lowered = QName::new(name);
+    ["in-addr.arpa.", "ip6.arpa."]
+        .iter()
+        .filter_map(|tree| Name::from_ascii(tree).ok())
+        .any(|tree| lowered.is_within(&QName::new(&tree)))
+}
