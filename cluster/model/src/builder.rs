@@ -3,6 +3,7 @@
 //! The builder holds the newest state and is the only writer. Each batch of changes gives one new
 //! snapshot and the delta to the one before; a change that changes nothing leaves no trace in it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::endpoint::EndpointSlice;
@@ -10,6 +11,9 @@ use crate::name::{Namespace, NodeName, ObjectName, ServiceName};
 use crate::node::{Node, Pod};
 use crate::service::Service;
 use crate::snapshot::{Delta, ServiceEntry, Snapshot};
+
+#[cfg(test)]
+mod tests;
 
 /// One object that came, changed or went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +45,7 @@ pub enum Change {
 pub struct Builder {
     current: Snapshot,
     /// Which Service each slice belongs to, so that a slice can be found by its own name.
-    slice_owners: std::collections::HashMap<ObjectName, ServiceName>,
+    slice_owners: HashMap<ObjectName, ServiceName>,
 }
 
 impl Builder {
@@ -53,12 +57,16 @@ impl Builder {
 
     /// Applies `changes` in order and returns the new snapshot with what differs from the last.
     ///
-    /// When nothing differs the delta is empty and the generation stays.
+    /// The delta names exactly what differs: changes that undo each other leave no trace in it.
+    /// When nothing differs it is empty and the generation stays.
     pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> (Arc<Snapshot>, Delta) {
+        // Shares everything; costs a few reference counts.
+        let before = self.current.clone();
         let mut delta = Delta::default();
         for change in changes {
             self.apply_one(change, &mut delta);
         }
+        delta.retain_differing(&before, &self.current);
         if !delta.is_empty() {
             self.current.generation += 1;
         }

@@ -12,8 +12,12 @@
 //! | [`node`] | Nodes and Pods, as far as this node needs them |
 //! | [`snapshot`] | one whole, immutable view of the cluster |
 //! | [`builder`] | changes in, snapshots out |
+//!
+//! With the feature `arbitrary`, the module of that name has strategies for property tests.
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, feature = "arbitrary"))]
+pub mod arbitrary;
 pub mod builder;
 pub mod endpoint;
 pub mod name;

@@ -47,9 +47,10 @@ impl ServiceEntry {
     }
 }
 
-/// What may differ between two snapshots.
+/// What differs between two snapshots.
 ///
-/// A name stands here when its object was added, changed or removed; the snapshot says which.
+/// A name stands here when its object was added, changed or removed; the snapshot says which. After
+/// a merge of several steps it may also name what a later step changed back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delta {
     /// Services whose object or slices changed.
@@ -72,6 +73,17 @@ impl Delta {
             nodes: snapshot.nodes.keys().cloned().collect(),
             pods: snapshot.pods.keys().cloned().collect(),
         }
+    }
+
+    /// Forgets the names under which `before` and `after` hold the same.
+    ///
+    /// Visits only what the delta names.
+    pub fn retain_differing(&mut self, before: &Snapshot, after: &Snapshot) {
+        let Self { services, namespaces, nodes, pods } = self;
+        services.retain(|name| before.services.get(name) != after.services.get(name));
+        namespaces.retain(|name| before.namespaces.get(name) != after.namespaces.get(name));
+        nodes.retain(|name| before.nodes.get(name) != after.nodes.get(name));
+        pods.retain(|name| before.pods.get(name) != after.pods.get(name));
     }
 
     /// Adds the changes of a later step.
