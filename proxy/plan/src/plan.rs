@@ -62,10 +62,12 @@ pub struct PortPlan {
     /// Where clients reach the port, ordered by address and port.
     pub frontends: Vec<Frontend>,
     /// Endpoints that serve clients of the whole cluster, ordered and without duplicates.
+    ///
+    /// Empty when no frontend uses it, whether there are endpoints or not.
     pub cluster: Arc<[Backend]>,
     /// Endpoints of this node that serve under a `Local` policy, ordered and without duplicates.
     ///
-    /// Filled only when a policy asks for them.
+    /// Empty when no frontend uses it, whether there are endpoints or not.
     pub local: Arc<[Backend]>,
 }
 
@@ -179,6 +181,18 @@ impl PortPlan {
         match pool {
             Pool::Cluster => &self.cluster,
             Pool::Local => &self.local,
+        }
+    }
+}
+
+impl Action {
+    /// Whether connections may go to endpoints of `pool`.
+    #[must_use]
+    pub fn uses(self, pool: Pool) -> bool {
+        match self {
+            Self::Balance { pool: used, .. } => used == pool,
+            Self::PreserveSource => true,
+            Self::Reject | Self::Drop => false,
         }
     }
 }

@@ -1,0 +1,120 @@
+//! What happens at each frontend of a Service: balance, refuse or drop, and whom to masquerade.
+//!
+//! The rules are those of kube-proxy: a Service without any usable endpoint refuses; one that a
+//! policy keeps from its endpoints drops in silence; external traffic is masqueraded unless its
+//! policy is `Local`.
+
+use std::sync::Arc;
+
+use podway_cluster_model::service::{Service, TrafficPolicy};
+use podway_cluster_model::snapshot::ServiceEntry;
+
+use crate::claims::Claims;
+use crate::frontends::Wanted;
+use crate::node::NodeView;
+use crate::plan::{Action, Backend, Frontend, Masquerade, Origin, Pool, PortPlan, ServicePlan};
+use crate::policy::Policy;
+use crate::select::{self, PortQuery};
+
+/// What decisions depend on besides the Service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Site<'a> {
+    /// The operator's choices.
+    pub(crate) policy: &'a Policy,
+    /// This node.
+    pub(crate) node: &'a NodeView,
+    /// Who may use which frontend.
+    pub(crate) claims: &'a Claims,
+}
+
+/// What this node does for `entry`, which asked for `wanted`; `None` when it has no frontend.
+pub(crate) fn service_plan(
+    entry: &ServiceEntry,
+    wanted: &[Wanted],
+    site: Site<'_>,
+) -> Option<ServicePlan> {
+    let service = entry.service.as_deref()?;
+    let ports: Vec<PortPlan> = wanted
+        .chunk_by(Wanted::same_port)
+        .filter_map(|wanted| port_plan(entry, service, wanted, site))
+        .collect();
+    (!ports.is_empty()).then(|| ServicePlan { name: service.name.clone(), ports })
+}
+
+/// The plan of the one port that `wanted` is for; `None` when other Services hold its frontends.
+fn port_plan(
+    entry: &ServiceEntry,
+    service: &Service,
+    wanted: &[Wanted],
+    site: Site<'_>,
+) -> Option<PortPlan> {
+    let held: Vec<&Wanted> = wanted.iter().filter(|wanted| holds(service, wanted, site)).collect();
+    let first = held.first()?;
+    let (family, protocol) = (first.family(), first.key.protocol);
+
+    let query = PortQuery { family, name: &first.port, protocol };
+    let candidates = select::candidates(entry, query, site.node);
+    let pools = Pools {
+        cluster: select::cluster_pool(&candidates, site.node),
+        local: select::local_pool(&candidates, site.node),
+    };
+
+    let frontends: Vec<Frontend> = held
+        .iter()
+        .map(|wanted| Frontend {
+            key: wanted.key,
+            origin: wanted.origin,
+            action: action(service, wanted, &pools, site.policy),
+        })
+        .collect();
+    let uses = |pool| frontends.iter().any(|frontend| frontend.action.uses(pool));
+    let (cluster, local) = (uses(Pool::Cluster), uses(Pool::Local));
+    Some(PortPlan {
+        family,
+        name: first.port.clone(),
+        protocol,
+        affinity: service.affinity,
+        frontends,
+        cluster: if cluster { pools.cluster } else { [].into() },
+        local: if local { pools.local } else { [].into() },
+    })
+}
+
+/// Whether `wanted` is `service`'s to use.
+fn holds(service: &Service, wanted: &Wanted, site: Site<'_>) -> bool {
+    site.claims
+        .winner(wanted.key)
+        .is_some_and(|winner| winner.service == service.name && winner.port == wanted.port)
+}
+
+/// The endpoints of a port, before it is known which pool is used.
+struct Pools {
+    /// Empty only when there is no usable endpoint anywhere.
+    cluster: Arc<[Backend]>,
+    local: Arc<[Backend]>,
+}
+
+/// What happens to a new connection at `wanted`.
+fn action(service: &Service, wanted: &Wanted, pools: &Pools, policy: &Policy) -> Action {
+    if pools.cluster.is_empty() {
+        return Action::Reject;
+    }
+    match wanted.origin {
+        Origin::ClusterIp => {
+            let masquerade = policy.cluster_ip_masquerade(wanted.family());
+            match service.internal_policy {
+                TrafficPolicy::Cluster => Action::Balance { pool: Pool::Cluster, masquerade },
+                TrafficPolicy::Local if pools.local.is_empty() => Action::Drop,
+                TrafficPolicy::Local => Action::Balance { pool: Pool::Local, masquerade },
+            }
+        }
+        Origin::NodePort | Origin::ExternalIp | Origin::LoadBalancer => {
+            match service.external.policy {
+                TrafficPolicy::Cluster => {
+                    Action::Balance { pool: Pool::Cluster, masquerade: Masquerade::Always }
+                }
+                TrafficPolicy::Local => Action::PreserveSource,
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What the operator chose for the whole node: flags, not objects.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::plan::{Family, Masquerade};
+
+/// What the operator chose for the whole node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Pod addresses of the whole cluster (`--cluster-cidr`); the first of each family counts.
+    ///
+    /// A source inside is a pod. A family without one has no pods, as far as rules go: nothing
+    /// sent to its ClusterIPs is masqueraded, and its pods count as clients from outside.
+    pub cluster_cidrs: Vec<IpNet>,
+    /// Whether all traffic to ClusterIPs is masqueraded (`--masquerade-all`).
+    pub masquerade_all: bool,
+    /// Where node ports are open (`--nodeport-addresses`).
+    pub node_ports: NodePortAddresses,
+    /// Which `spec.externalIPs` are honored (`--allow-external-ips`); none by default.
+    ///
+    /// The field lets anybody who may write a Service take over any address (CVE-2020-8554).
+    pub allow_external_ips: Vec<IpNet>,
+}
+
+/// Which addresses of the node accept node ports. Loopback addresses never do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum NodePortAddresses {
+    /// The node's first address of each family.
+    #[default]
+    Primary,
+    /// Every address of the node inside one of these; a family that none of them names has no node
+    /// ports.
+    Cidrs(Vec<IpNet>),
+}
+
+impl Policy {
+    /// The range that tells pods from other sources in `family`.
+    #[must_use]
+    pub fn pod_cidr(&self, family: Family) -> Option<IpNet> {
+        self.cluster_cidrs.iter().copied().find(|cidr| Family::of(cidr.addr()) == family)
+    }
+
+    /// Whether `address` is a pod's.
+    #[must_use]
+    pub fn is_pod(&self, address: IpAddr) -> bool {
+        self.pod_cidr(Family::of(address)).is_some_and(|cidr| cidr.contains(&address))
+    }
+
+    /// Whether a Service may claim `address` as one of its `externalIPs`.
+    #[must_use]
+    pub fn allows_external_ip(&self, address: IpAddr) -> bool {
+        self.allow_external_ips.iter().any(|cidr| cidr.contains(&address))
+    }
+
+    /// Whose source address is replaced on the way to a ClusterIP of `family`.
+    #[must_use]
+    pub fn cluster_ip_masquerade(&self, family: Family) -> Masquerade {
+        match (self.masquerade_all, self.pod_cidr(family)) {
+            (true, _) => Masquerade::Always,
+            (false, Some(_)) => Masquerade::OffCluster,
+            (false, None) => Masquerade::Never,
+        }
+    }
+}

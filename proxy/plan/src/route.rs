@@ -1,0 +1,117 @@
+//! What a plan means for one packet: the semantics that every back end must agree with.
+//!
+//! Answers with all endpoints that a new connection may go to, since which one it is, is left to
+//! chance.
+
+use std::net::IpAddr;
+
+use podway_cluster_model::port::{Port, Protocol};
+
+use crate::plan::{Action, Backend, Frontend, FrontendKey, Masquerade, Place, Pool, PortPlan};
+use crate::planner::Planner;
+
+/// The first packet of a connection, as it reaches this node's rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Packet {
+    /// Its source address.
+    pub source: IpAddr,
+    /// Its destination address.
+    pub destination: IpAddr,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its destination port.
+    pub port: Port,
+}
+
+/// Where a packet comes from, as far as rules tell sources apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourcePlace {
+    /// A pod of the cluster: its address is in the cluster CIDR.
+    Pod,
+    /// This node itself.
+    Node,
+    /// Anywhere else.
+    Outside,
+}
+
+/// What happens to a packet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It is not for a frontend.
+    Untouched,
+    /// It is refused with an ICMP port unreachable.
+    Reject,
+    /// It is dropped.
+    Drop,
+    /// It goes to one of these, each with the same probability; there is at least one.
+    Dnat(Vec<Target>),
+}
+
+/// An endpoint that a packet may go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// The endpoint.
+    pub backend: Backend,
+    /// Whether the endpoint sees the node's address in place of the client's.
+    pub masquerade: bool,
+}
+
+/// What the plan of `planner` does with `packet`.
+#[must_use]
+pub fn route(planner: &Planner, packet: &Packet) -> Verdict {
+    let key =
+        FrontendKey { address: packet.destination, protocol: packet.protocol, port: packet.port };
+    match planner.frontend(key) {
+        Some((port, frontend)) => {
+            arrive(port, frontend, packet.source, source_place(planner, packet.source))
+        }
+        None => Verdict::Untouched,
+    }
+}
+
+/// Where a packet from `source` comes from.
+///
+/// Pods come first: an address of the node inside the cluster CIDR (a bridge's) counts as a pod's.
+#[must_use]
+pub fn source_place(planner: &Planner, source: IpAddr) -> SourcePlace {
+    if planner.policy().is_pod(source) {
+        SourcePlace::Pod
+    } else if source.is_loopback() || planner.node().owns(source) {
+        SourcePlace::Node
+    } else {
+        SourcePlace::Outside
+    }
+}
+
+/// What happens at `frontend` of `port` to a new connection of `source`.
+#[must_use]
+pub fn arrive(port: &PortPlan, frontend: &Frontend, source: IpAddr, place: SourcePlace) -> Verdict {
+    let (pool, masquerade) = match frontend.action {
+        Action::Reject => return Verdict::Reject,
+        Action::Drop => return Verdict::Drop,
+        Action::Balance { pool, masquerade } => {
+            let masquerade = match masquerade {
+                Masquerade::Never => false,
+                Masquerade::OffCluster => place != SourcePlace::Pod,
+                Masquerade::Always => true,
+            };
+            (pool, masquerade)
+        }
+        Action::PreserveSource => match place {
+            SourcePlace::Pod => (Pool::Cluster, false),
+            SourcePlace::Node => (Pool::Cluster, true),
+            SourcePlace::Outside => (Pool::Local, false),
+        },
+    };
+    let targets: Vec<Target> = port
+        .pool(pool)
+        .iter()
+        .map(|&backend| Target { backend, masquerade: masquerade || hairpin(backend, source) })
+        .collect();
+    if targets.is_empty() { Verdict::Drop } else { Verdict::Dnat(targets) }
+}
+
+/// Whether `backend` would talk to itself: it must see another address to answer through the node.
+fn hairpin(backend: Backend, source: IpAddr) -> bool {
+    backend.place == Place::Here && backend.address.ip() == source
+}

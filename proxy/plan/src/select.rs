@@ -1,0 +1,175 @@
+//! Chooses the endpoints that may serve a port on this node.
+//!
+//! Input is a Service's slices, output are ordered lists. Rules: KEP-1669 (terminating endpoints),
+//! KEP-2433 and KEP-3015 (zone and node hints), and what kube-proxy does with them.
+
+use std::cmp::Ordering;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use podway_cluster_model::endpoint::{Condition, Endpoint};
+use podway_cluster_model::name::PortName;
+use podway_cluster_model::port::Protocol;
+use podway_cluster_model::snapshot::ServiceEntry;
+
+use crate::node::NodeView;
+use crate::plan::{Backend, Family, Place};
+
+/// Which endpoints are asked for: a Service port in one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortQuery<'a> {
+    /// Family of the endpoints' addresses.
+    pub family: Family,
+    /// Name of the Service port.
+    pub name: &'a PortName,
+    /// Its protocol.
+    pub protocol: Protocol,
+}
+
+/// An endpoint that may serve: ready, or terminating and still serving.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// Where and on which node it listens.
+    pub backend: Backend,
+    /// What its slice says of it.
+    pub endpoint: &'a Endpoint,
+}
+
+/// The endpoints of `entry` that may serve `query`, by address and without duplicates.
+///
+/// When nothing comes out, no policy could find an endpoint anywhere. Slices may give one address
+/// twice after a pod's address was reused: the endpoint that is not on its way out counts, ready or
+/// not.
+#[must_use]
+pub fn candidates<'a>(
+    entry: &'a ServiceEntry,
+    query: PortQuery<'_>,
+    node: &NodeView,
+) -> Vec<Candidate<'a>> {
+    let mut found: Vec<Candidate<'a>> = Vec::new();
+    for slice in entry.slices.values() {
+        let ports = slice
+            .ports
+            .iter()
+            .filter(|port| port.name == *query.name && port.protocol == query.protocol);
+        for port in ports {
+            let endpoints = slice
+                .endpoints
+                .iter()
+                .filter(|endpoint| Family::of(endpoint.address) == query.family);
+            found.extend(endpoints.map(|endpoint| Candidate {
+                backend: Backend {
+                    address: SocketAddr::new(endpoint.address, port.port.number()),
+                    place: place(endpoint, node),
+                },
+                endpoint,
+            }));
+        }
+    }
+    found.sort_by(|one, other| {
+        let address = |candidate: &Candidate<'_>| candidate.backend.address;
+        address(one)
+            .cmp(&address(other))
+            .then_with(|| duplicate_order(one.endpoint, other.endpoint))
+    });
+    found.dedup_by_key(|candidate| candidate.backend.address);
+    found.retain(|candidate| candidate.endpoint.condition != Condition::NotReady);
+    found
+}
+
+/// The endpoints that serve clients of the whole cluster; empty only when `candidates` is.
+#[must_use]
+pub fn cluster_pool(candidates: &[Candidate<'_>], node: &NodeView) -> Arc<[Backend]> {
+    let topology = topology(candidates, node);
+    let close = |endpoint: &Endpoint| match topology {
+        Topology::Node => endpoint.hints.nodes.contains(&node.name),
+        Topology::Zone(zone) => endpoint.hints.zones.contains(zone),
+        Topology::Anywhere => true,
+    };
+    // Without a ready endpoint there is no topology, so the fallback is not filtered.
+    ready_or_terminating(candidates, close)
+}
+
+/// The endpoints of this node that serve under a `Local` policy.
+///
+/// Hints do not count here, and the fallback to terminating endpoints is this node's own.
+#[must_use]
+pub fn local_pool(candidates: &[Candidate<'_>], node: &NodeView) -> Arc<[Backend]> {
+    ready_or_terminating(candidates, |endpoint| place(endpoint, node) == Place::Here)
+}
+
+/// The ready ones among those that `suits` names; where none is ready, the terminating ones.
+fn ready_or_terminating(
+    candidates: &[Candidate<'_>],
+    suits: impl Fn(&Endpoint) -> bool,
+) -> Arc<[Backend]> {
+    let pool = |ready: bool| -> Arc<[Backend]> {
+        candidates
+            .iter()
+            .filter(|candidate| candidate.endpoint.condition.is_ready() == ready)
+            .filter(|candidate| suits(candidate.endpoint))
+            .map(|candidate| candidate.backend)
+            .collect()
+    };
+    let ready = pool(true);
+    if ready.is_empty() { pool(false) } else { ready }
+}
+
+/// Which hints count.
+#[derive(Debug, Clone, Copy)]
+enum Topology<'a> {
+    /// Endpoints hinted for this node.
+    Node,
+    /// Endpoints hinted for this zone, the node's.
+    Zone(&'a Arc<str>),
+    /// None: every endpoint.
+    Anywhere,
+}
+
+/// Which hints count for `candidates`.
+///
+/// A kind of hint counts when every ready endpoint has one of the kind and one of them is meant for
+/// this node. One endpoint without a hint therefore switches the kind off: its hints are being
+/// written or removed, and half of them would overload few endpoints.
+fn topology<'a>(candidates: &[Candidate<'_>], node: &'a NodeView) -> Topology<'a> {
+    let ready = || {
+        candidates
+            .iter()
+            .filter(|candidate| candidate.endpoint.condition.is_ready())
+            .map(|candidate| &candidate.endpoint.hints)
+    };
+    if ready().all(|hints| !hints.nodes.is_empty())
+        && ready().any(|hints| hints.nodes.contains(&node.name))
+    {
+        return Topology::Node;
+    }
+    match &node.zone {
+        Some(zone)
+            if ready().all(|hints| !hints.zones.is_empty())
+                && ready().any(|hints| hints.zones.contains(zone)) =>
+        {
+            Topology::Zone(zone)
+        }
+        _ => Topology::Anywhere,
+    }
+}
+
+/// Where `endpoint` runs.
+fn place(endpoint: &Endpoint, node: &NodeView) -> Place {
+    if endpoint.node.as_ref() == Some(&node.name) { Place::Here } else { Place::Elsewhere }
+}
+
+/// Orders endpoints of one address: the one that counts comes first.
+///
+/// Beyond the condition the order has no meaning but to be the same whatever the slices are called.
+fn duplicate_order(one: &Endpoint, other: &Endpoint) -> Ordering {
+    let order = |endpoint: &Endpoint| {
+        let condition = endpoint.condition;
+        (condition.is_terminating(), !condition.is_ready())
+    };
+    order(one)
+        .cmp(&order(other))
+        .then_with(|| one.node.cmp(&other.node))
+        .then_with(|| one.hints.nodes.cmp(&other.hints.nodes))
+        .then_with(|| one.hints.zones.cmp(&other.hints.zones))
+}
