@@ -5,22 +5,26 @@
 
 use std::collections::BTreeSet;
 
+use hickory_proto::ProtoError;
 use hickory_proto::rr::Name;
 use podway_cluster_model::name::{NameError, Namespace, ServiceName};
 use thiserror::Error;
 
 use crate::qname::QName;
+use crate::service::{ServiceKey, service_key};
+use crate::zones::{MissingPointer, ReverseZone, Zone, ZoneKind};
 
 /// Why a configuration cannot be.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum ConfigError {
     /// The text is no domain name.
-    #[error("zone {text:?} is no domain name: {reason}")]
+    #[error("zone {text:?} is no domain name")]
     Malformed {
         /// The text found.
         text: String,
-        /// What the parser of names says.
-        reason: String,
+        /// What is wrong with it.
+        #[source]
+        source: ProtoError,
     },
     /// The root cannot be a zone of ours.
     #[error("zone {text:?} is the root of the name space")]
@@ -148,72 +152,19 @@ impl Exposure {
     }
 }
 
-/// What an address without a name gets in a reverse zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MissingPointer {
-    /// It is somebody else's: [`Answer::NotOurs`](crate::Answer::NotOurs), so that the question can
-    /// be forwarded (`fallthrough` in CoreDNS).
-    #[default]
-    NotOurs,
-    /// It does not exist: the zone is ours alone.
-    NxDomain,
-}
-
-/// One zone of addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReverseZone {
-    apex: Name,
-    missing: MissingPointer,
-}
-
-impl ReverseZone {
-    /// Checks that `zone` is in `in-addr.arpa` or `ip6.arpa` and makes the zone.
-    ///
-    /// # Errors
-    /// [`ConfigError`] says what is wrong with the name.
-    pub fn new(zone: &str, missing: MissingPointer) -> Result<Self, ConfigError> {
-        let apex = parse_zone(zone)?;
-        if !is_reverse(&apex) {
-            return Err(ConfigError::WrongTree {
-                text: zone.to_owned(),
-                expected: "a reverse zone is in in-addr.arpa or ip6.arpa",
-            });
-        }
-        Ok(Self { apex, missing })
-    }
-}
-
-/// What stands behind an apex.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ZoneKind {
-    /// Names of Services and pods.
-    Forward,
-    /// Names of addresses.
-    Reverse(MissingPointer),
-}
-
-/// One zone in the form that look-ups need.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Zone {
-    /// The apex in the configured spelling.
-    pub(crate) apex: Name,
-    /// The apex in lower case, to compare with.
-    pub(crate) lowered: QName,
-    /// What stands behind it.
-    pub(crate) kind: ZoneKind,
-}
-
 /// Everything that is fixed about the zones; valid by construction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneConfig {
-    /// Forward zones, the primary one first; never empty.
+    /// The forward zone that PTR records name.
     primary: Zone,
+    /// Every other zone, forward and reverse.
     others: Vec<Zone>,
     ttl: Ttl,
     pods: PodMode,
     pod_names: PodNames,
     namespaces: Exposure,
     nameserver: ServiceName,
+    nameserver_key: ServiceKey,
 }
 
 impl ZoneConfig {
@@ -228,12 +179,13 @@ impl ZoneConfig {
         let nameserver = ServiceName::new("kube-system", "kube-dns")
             .map_err(|source| ConfigError::Nameserver { source })?;
         Self {
-            primary: forward_zone(domain)?,
+            primary: Zone::forward(domain)?,
             others: Vec::new(),
             ttl: Ttl::default(),
             pods: PodMode::default(),
             pod_names: PodNames::default(),
             namespaces: Exposure::default(),
+            nameserver_key: service_key(&nameserver),
             nameserver,
         }
         .with_reverse_zones([
@@ -247,7 +199,7 @@ impl ZoneConfig {
     /// # Errors
     /// [`ConfigError`] says what is wrong with `domain`.
     pub fn with_further_domain(mut self, domain: &str) -> Result<Self, ConfigError> {
-        let zone = forward_zone(domain)?;
+        let zone = Zone::forward(domain)?;
         self.refuse_duplicate(&zone)?;
         self.others.push(zone);
         Ok(self)
@@ -262,8 +214,7 @@ impl ZoneConfig {
         zones: impl IntoIterator<Item = ReverseZone>,
     ) -> Result<Self, ConfigError> {
         self.others.retain(|zone| zone.kind == ZoneKind::Forward);
-        for ReverseZone { apex, missing } in zones {
-            let zone = Zone { lowered: QName::new(&apex), apex, kind: ZoneKind::Reverse(missing) };
+        for zone in zones.into_iter().map(Zone::from) {
             self.refuse_duplicate(&zone)?;
             self.others.push(zone);
         }
@@ -297,7 +248,7 @@ impl ZoneConfig {
     /// Replaces the Service that NS records name.
     #[must_use]
     pub fn with_nameserver(self, nameserver: ServiceName) -> Self {
-        Self { nameserver, ..self }
+        Self { nameserver_key: service_key(&nameserver), nameserver, ..self }
     }
 
     /// The apex of the primary zone, in the configured spelling.
@@ -336,6 +287,11 @@ impl ZoneConfig {
         &self.nameserver
     }
 
+    /// The key of that Service.
+    pub(crate) fn nameserver_key(&self) -> &[u8] {
+        &self.nameserver_key
+    }
+
     /// All zones, the primary one first.
     pub(crate) fn zones(&self) -> impl Iterator<Item = &Zone> {
         std::iter::once(&self.primary).chain(&self.others)
@@ -354,42 +310,4 @@ impl ZoneConfig {
         }
         Ok(())
     }
-}
-
-/// Checks a forward zone.
-fn forward_zone(text: &str) -> Result<Zone, ConfigError> {
-    let apex = parse_zone(text)?;
-    if is_reverse(&apex) {
-        return Err(ConfigError::WrongTree {
-            text: text.to_owned(),
-            expected: "a cluster domain is not in in-addr.arpa or ip6.arpa",
-        });
-    }
-    Ok(Zone { lowered: QName::new(&apex), apex, kind: ZoneKind::Forward })
-}
-
-/// Reads the name of a zone; a missing final dot is added.
-fn parse_zone(text: &str) -> Result<Name, ConfigError> {
-    let mut apex = Name::from_ascii(text).map_err(|error| ConfigError::Malformed {
-        text: text.to_owned(),
-        reason: error.to_string(),
-    })?;
-    apex.set_fqdn(true);
-    if apex.is_root() {
-        return Err(ConfigError::Root { text: text.to_owned() });
-    }
-    // The longest name that must exist below every apex.
-    match apex.prepend_label("hostmaster") {
-        Ok(_) => Ok(apex),
-        Err(_) => Err(ConfigError::TooLong { text: text.to_owned() }),
-    }
-}
-
-/// Whether the name is in one of the two trees of addresses.
-fn is_reverse(name: &Name) -> bool {
-    let lowered = QName::new(name);
-    ["in-addr.arpa.", "ip6.arpa."]
-        .iter()
-        .filter_map(|tree| Name::from_ascii(tree).ok())
-        .any(|tree| lowered.is_within(&QName::new(&tree)))
 }

@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
+use podway_cluster_model::name::{Namespace, ServiceName};
 use podway_cluster_model::snapshot::{Delta, Snapshot};
+use rpds::{HashTrieMapSync, HashTrieSetSync};
 
-use crate::config::ZoneConfig;
+use crate::config::{PodMode, ZoneConfig};
+use crate::pods::Pods;
+use crate::reverse::Pointers;
+use crate::service::{ServiceKey, ServiceRecords, namespace_key, namespace_of, service_key};
 
 /// Every name that exists, immutable; a clone costs reference counts.
 ///
@@ -13,7 +18,29 @@ use crate::config::ZoneConfig;
 pub struct ZoneIndex {
     config: Arc<ZoneConfig>,
     serial: u32,
-    synced: bool,
+    state: State,
+}
+
+/// Whether anything is known.
+#[derive(Debug, Clone)]
+enum State {
+    /// No snapshot was seen.
+    Unsynced,
+    /// The names of the last snapshot.
+    Synced(Tables),
+}
+
+/// The names of one snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tables {
+    /// Namespaces that exist and are exposed, by the wire form of their label.
+    namespaces: HashTrieSetSync<Box<[u8]>>,
+    /// Services of exposed namespaces whose name exists if their namespace does.
+    services: HashTrieMapSync<ServiceKey, Arc<ServiceRecords>>,
+    /// The same Services by the addresses that lead to them.
+    pub(crate) pointers: Pointers,
+    /// Pods of exposed namespaces; empty unless they are to be verified.
+    pub(crate) pods: Pods,
 }
 
 impl ZoneIndex {
@@ -21,18 +48,26 @@ impl ZoneIndex {
     /// [`Answer::NotSynced`](crate::Answer::NotSynced).
     #[must_use]
     pub fn new(config: ZoneConfig) -> Self {
-        Self { config: Arc::new(config), serial: 0, synced: false }
+        Self { config: Arc::new(config), serial: 0, state: State::Unsynced }
     }
 
     /// The index of `snapshot`, which differs from this one's snapshot at most by `delta`.
     ///
-    /// Costs what the delta costs. From an index that is not synced the whole snapshot is read,
-    /// whatever `delta` says. The serial rises only when an answer may differ, to
-    /// `now_unix_seconds` where that is higher.
+    /// Visits the Services, namespaces and pods of the delta and no others. From an index that is
+    /// not synced the whole snapshot is read, whatever `delta` says. The serial rises only when an
+    /// answer may differ, to `now_unix_seconds` where that is higher.
     #[must_use]
     pub fn update(&self, snapshot: &Snapshot, delta: &Delta, now_unix_seconds: u64) -> Self {
-        let _ = (snapshot, delta, now_unix_seconds);
-        Self { synced: true, ..self.clone() }
+        let State::Synced(tables) = &self.state else {
+            return self.rebuild(snapshot, now_unix_seconds);
+        };
+        let mut tables = tables.clone();
+        let serial = if tables.apply(&self.config, snapshot, delta) {
+            next_serial(self.serial, now_unix_seconds)
+        } else {
+            self.serial
+        };
+        Self { config: Arc::clone(&self.config), serial, state: State::Synced(tables) }
     }
 
     /// The index of `snapshot` made from nothing; its serial follows this one's.
@@ -40,17 +75,22 @@ impl ZoneIndex {
     /// For a caller that lost track of what changed.
     #[must_use]
     pub fn rebuild(&self, snapshot: &Snapshot, now_unix_seconds: u64) -> Self {
-        let _ = (snapshot, now_unix_seconds);
-        Self { synced: true, ..self.clone() }
+        let mut tables = Tables::default();
+        tables.apply(&self.config, snapshot, &Delta::everything(snapshot));
+        let serial = match &self.state {
+            State::Synced(before) if *before == tables => self.serial,
+            State::Unsynced | State::Synced(_) => next_serial(self.serial, now_unix_seconds),
+        };
+        Self { config: Arc::clone(&self.config), serial, state: State::Synced(tables) }
     }
 
     /// Whether a snapshot was seen.
     #[must_use]
     pub fn is_synced(&self) -> bool {
-        self.synced
+        self.tables().is_some()
     }
 
-    /// Serial of the SOA records.
+    /// Serial of the SOA records; 0 before the first snapshot.
     #[must_use]
     pub fn serial(&self) -> u32 {
         self.serial
@@ -61,4 +101,105 @@ impl ZoneIndex {
     pub fn config(&self) -> &ZoneConfig {
         &self.config
     }
+
+    /// The names, once there are any.
+    pub(crate) fn tables(&self) -> Option<&Tables> {
+        match &self.state {
+            State::Unsynced => None,
+            State::Synced(tables) => Some(tables),
+        }
+    }
+}
+
+impl Tables {
+    /// Whether a namespace exists, by the wire form of its label.
+    pub(crate) fn has_namespace(&self, key: &[u8]) -> bool {
+        self.namespaces.contains(key)
+    }
+
+    /// The namespaces that exist, by the wire form of their label, in no order.
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &[u8]> {
+        self.namespaces.iter().map(AsRef::as_ref)
+    }
+
+    /// A Service whose name exists, by the wire form of `<service>.<namespace>`.
+    pub(crate) fn service(&self, key: &[u8]) -> Option<&ServiceRecords> {
+        let records = self.services.get(key)?;
+        self.has_namespace(namespace_of(key)).then_some(records)
+    }
+
+    /// The Services whose names exist, in no order.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &ServiceRecords> {
+        self.services
+            .iter()
+            .filter(|(key, _)| self.has_namespace(namespace_of(key)))
+            .map(|(_, records)| &**records)
+    }
+
+    /// Brings what `delta` names to the state of `snapshot`; says whether anything changed.
+    fn apply(&mut self, config: &ZoneConfig, snapshot: &Snapshot, delta: &Delta) -> bool {
+        let exposed = |namespace: &Namespace| config.namespaces().includes(namespace);
+        let mut changed = false;
+        for namespace in delta.namespaces.iter().filter(|namespace| exposed(namespace)) {
+            let exists = snapshot.namespaces.contains_key(namespace);
+            changed |= self.set_namespace(namespace, exists);
+        }
+        for name in delta.services.iter().filter(|name| exposed(&name.namespace)) {
+            let entry = snapshot.services.get(name);
+            let records = entry.and_then(|entry| ServiceRecords::build(entry, config.pod_names()));
+            changed |= self.set_service(name, records);
+        }
+        match config.pods() {
+            PodMode::Verified => {
+                for name in delta.pods.iter().filter(|name| exposed(&name.namespace)) {
+                    let pod = snapshot.pods.get(name);
+                    changed |= self.pods.set(name, pod.map_or(&[], |pod| &pod.addresses));
+                }
+            }
+            PodMode::Disabled | PodMode::Insecure => {}
+        }
+        changed
+    }
+
+    fn set_namespace(&mut self, namespace: &Namespace, exists: bool) -> bool {
+        let key = namespace_key(namespace);
+        let existed = self.has_namespace(&key);
+        match (existed, exists) {
+            (false, true) => self.namespaces.insert_mut(key),
+            (true, false) => {
+                self.namespaces.remove_mut(&key);
+            }
+            (false, false) | (true, true) => {}
+        }
+        existed != exists
+    }
+
+    fn set_service(&mut self, name: &ServiceName, after: Option<ServiceRecords>) -> bool {
+        let key = service_key(name);
+        let before = self.services.get(&key);
+        if before.map(AsRef::as_ref) == after.as_ref() {
+            return false;
+        }
+        let addresses = |records: &ServiceRecords| records.pointer_addresses();
+        let addresses_before = before.map(|before| addresses(before)).unwrap_or_default();
+        let addresses_after = after.as_ref().map(addresses).unwrap_or_default();
+        self.pointers.replace(&key, &addresses_before, &addresses_after);
+        match after {
+            Some(after) => self.services.insert_mut(key, Arc::new(after)),
+            None => {
+                self.services.remove_mut(&key);
+            }
+        }
+        true
+    }
+}
+
+/// The serial after a change: the time, or one more where the clock stands or went back.
+///
+/// Serials are compared in a circle of 2^32 (RFC 1982), on which the time is projected.
+fn next_serial(serial: u32, now_unix_seconds: u64) -> u32 {
+    let now = u32::try_from(now_unix_seconds & u64::from(u32::MAX)).unwrap_or_default();
+    // Half of the circle lies ahead.
+    let is_ahead = now != serial && now.wrapping_sub(serial) < 1 << 31;
+    if is_ahead || serial == 0 { now } else { serial.wrapping_add(1) }
 }

@@ -8,10 +8,13 @@
 //! | module | owns |
 //! |---|---|
 //! | [`config`] | which zones, which names in them, how long they live |
+//! | `zones` | forward and reverse zones |
 //! | [`index`] | the immutable index and its update from a delta |
 //! | [`mod@answer`] | name and type in, answer out |
 //! | `service` | what one Service contributes, precomputed |
+//! | `endpoints` | its ready endpoints and what they are called |
 //! | `qname` | the name asked, and the grammar of names |
+//! | `locate` | whether a name exists, and what stands there |
 //! | `dashed` | addresses as labels |
 //! | `reverse` | `in-addr.arpa`, `ip6.arpa` and the addresses behind them |
 //! | `pods` | addresses of pods, for the verified mode |
@@ -22,11 +25,21 @@
 pub mod answer;
 pub mod config;
 pub mod index;
+
+mod dashed;
+mod dump;
+mod endpoints;
+#[cfg(test)]
+mod fixture;
+mod locate;
+mod pods;
 mod qname;
 mod records;
+mod reverse;
+mod service;
+mod zones;
 
 pub use answer::{Answer, answer};
-pub use config::{
-    ConfigError, Exposure, MissingPointer, PodMode, PodNames, ReverseZone, Ttl, ZoneConfig,
-};
+pub use config::{ConfigError, Exposure, PodMode, PodNames, Ttl, ZoneConfig};
 pub use index::ZoneIndex;
+pub use zones::{MissingPointer, ReverseZone};

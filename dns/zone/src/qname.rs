@@ -1,8 +1,12 @@
 //! The name asked, in lower case and without allocation, and the grammar of names.
+//!
+//! The grammar says what a name asks for, not whether it exists. Rule: DNS-Based Service Discovery
+//! §2; the underscores of port and protocol may be left out, as in CoreDNS.
 
 use std::fmt;
 
 use hickory_proto::rr::Name;
+use podway_cluster_model::port::Protocol;
 
 /// Longest name in octets of the wire form, its final zero included (RFC 1035 §2.3.4).
 const MAX_OCTETS: usize = 255;
@@ -84,5 +88,150 @@ impl fmt::Debug for QName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         (0..self.labels)
             .try_for_each(|index| write!(formatter, "{}.", self.label(index).escape_ascii()))
+    }
+}
+
+/// What a name in a forward zone asks for.
+///
+/// Keys are wire forms of labels as the index has them; labels are bare octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Question<'q> {
+    /// The zone itself.
+    Apex,
+    /// `svc` or `pod`: nothing of its own, but names below it.
+    Branch,
+    /// `dns-version`.
+    Version,
+    /// `ns.dns`: the name server of the SOA record.
+    Nameserver,
+    /// `<namespace>.svc`.
+    Namespace(&'q [u8]),
+    /// `<namespace>.pod`.
+    PodNamespace(&'q [u8]),
+    /// `<service>.<namespace>.svc`.
+    Service(&'q [u8]),
+    /// `<label>.<service>.<namespace>.svc`: an endpoint, or the protocol above a port.
+    Endpoint {
+        /// Key of the Service.
+        service: &'q [u8],
+        /// The label before it.
+        label: &'q [u8],
+    },
+    /// `_<port>._<protocol>.<service>.<namespace>.svc`.
+    Port {
+        /// Key of the Service.
+        service: &'q [u8],
+        /// Name of the port, not empty.
+        port: &'q [u8],
+        /// Its protocol.
+        protocol: Protocol,
+    },
+    /// `<address>.<namespace>.pod`.
+    Pod {
+        /// Key of the namespace.
+        namespace: &'q [u8],
+        /// The label before it.
+        label: &'q [u8],
+    },
+    /// Nothing that could exist.
+    Unknown,
+}
+
+impl QName {
+    /// Reads the labels to the left of `zone`, which the name must be within.
+    pub(crate) fn question(&self, zone: &Self) -> Question<'_> {
+        let extra = self.labels.saturating_sub(zone.labels);
+        let Some(branch) = extra.checked_sub(1) else { return Question::Apex };
+        match (self.label(branch), extra) {
+            (b"svc" | b"pod", 1) => Question::Branch,
+            (b"svc", 2) => Question::Namespace(self.wire(0, 1)),
+            (b"svc", 3) => Question::Service(self.wire(0, 2)),
+            (b"svc", 4) => Question::Endpoint { service: self.wire(1, 3), label: self.label(0) },
+            (b"svc", 5) => match (port_name(self.label(0)), protocol(self.label(1))) {
+                (Some(port), Some(protocol)) => {
+                    Question::Port { service: self.wire(2, 4), port, protocol }
+                }
+                _ => Question::Unknown,
+            },
+            (b"pod", 2) => Question::PodNamespace(self.wire(0, 1)),
+            (b"pod", 3) => Question::Pod { namespace: self.wire(1, 2), label: self.label(0) },
+            (b"dns-version", 1) => Question::Version,
+            (b"dns", 2) if self.label(0) == b"ns" => Question::Nameserver,
+            _ => Question::Unknown,
+        }
+    }
+}
+
+/// The name of a port without its underscore; an unnamed port has no owner name.
+fn port_name(label: &[u8]) -> Option<&[u8]> {
+    let name = label.strip_prefix(b"_").unwrap_or(label);
+    (!name.is_empty()).then_some(name)
+}
+
+/// The protocol of a lower-case label, with or without its underscore.
+pub(crate) fn protocol(label: &[u8]) -> Option<Protocol> {
+    let name = label.strip_prefix(b"_").unwrap_or(label);
+    Protocol::ALL.into_iter().find(|protocol| protocol.name().as_bytes() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn qname(text: &str) -> QName {
+        QName::new(&Name::from_ascii(text).unwrap())
+    }
+
+    #[test]
+    fn case_of_letters_does_not_matter_and_boundaries_of_labels_do() {
+        assert_eq!(qname("WeB.Cluster.LOCAL."), qname("web.cluster.local."));
+        assert!(qname("a.Cluster.local.").is_within(&qname("cluster.LOCAL.")));
+        assert!(!qname("acluster.local.").is_within(&qname("cluster.local.")));
+        assert!(!qname("local.").is_within(&qname("cluster.local.")));
+        let dotted = Name::from_labels([b"cluster.local".as_slice()]).unwrap();
+        assert!(!QName::new(&dotted).is_within(&qname("cluster.local.")));
+    }
+
+    #[test]
+    fn longest_name_fits() {
+        let label = "a".repeat(63);
+        let longest = qname(&format!("{label}.{label}.{label}.{}.", "a".repeat(61)));
+        assert_eq!(longest.wire(0, 4).len(), 254);
+        let deepest = qname(&"a.".repeat(127));
+        assert_eq!((deepest.label_count(), deepest.label(126)), (127, b"a".as_slice()));
+    }
+
+    #[test]
+    fn names_are_read_from_the_right() {
+        let zone = qname("cluster.local.");
+        for (text, expected) in [
+            ("cluster.local.", Question::Apex),
+            ("svc.cluster.local.", Question::Branch),
+            ("pod.cluster.local.", Question::Branch),
+            ("svc.svc.cluster.local.", Question::Namespace(b"\x03svc")),
+            ("web.shop.svc.cluster.local.", Question::Service(b"\x03web\x04shop")),
+            (
+                "_http._tcp.web.shop.svc.cluster.local.",
+                Question::Port {
+                    service: b"\x03web\x04shop",
+                    port: b"http",
+                    protocol: Protocol::Tcp,
+                },
+            ),
+            ("_._tcp.web.shop.svc.cluster.local.", Question::Unknown),
+            ("_http._.web.shop.svc.cluster.local.", Question::Unknown),
+            ("a._http._tcp.web.shop.svc.cluster.local.", Question::Unknown),
+            (
+                "1-2-3-4.shop.pod.cluster.local.",
+                Question::Pod { namespace: b"\x04shop", label: b"1-2-3-4" },
+            ),
+            ("a.1-2-3-4.shop.pod.cluster.local.", Question::Unknown),
+            ("ns.dns.cluster.local.", Question::Nameserver),
+            ("dns.cluster.local.", Question::Unknown),
+            ("dns-version.cluster.local.", Question::Version),
+            ("a.dns-version.cluster.local.", Question::Unknown),
+        ] {
+            assert_eq!(qname(text).question(&zone), expected, "{text}");
+        }
     }
 }

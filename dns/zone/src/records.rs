@@ -1,28 +1,103 @@
-//! Resource records and their times to live.
+//! Resource records: their owners, data and times to live.
+//!
+//! Names that are made up here have Service, namespace and `svc` in lower case and the zone as the
+//! client spelled it. A name that does not fit in 255 octets is no name: nobody can ask for it, and
+//! nothing leads to it.
 
-use hickory_proto::rr::rdata::SOA;
+use std::net::IpAddr;
+
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record};
+use podway_cluster_model::name::ServiceName;
 
-use crate::config::Ttl;
+/// Version of DNS-Based Service Discovery that is answered, and how long that may be kept.
+const VERSION: (&str, u32) = ("1.1.0", 28_800);
 
-/// The SOA record of the zone at `apex`, which is spelled as the client spelled it.
-pub(crate) fn soa(apex: &Name, serial: u32, ttl: Ttl) -> Record {
-    let below = |labels: &[&str]| {
-        // Every apex leaves room for these labels, so the fallback is never taken.
-        labels
-            .iter()
-            .rev()
-            .try_fold(apex.clone(), |name, label| name.prepend_label(*label))
-            .unwrap_or_else(|_| apex.clone())
-    };
-    let soa = SOA::new(
-        below(&["ns", "dns"]),
-        below(&["hostmaster"]),
-        serial,
-        7200,
-        1800,
-        86_400,
-        ttl.seconds(),
-    );
-    Record::from_rdata(apex.clone(), ttl.seconds().min(300), RData::SOA(soa))
+/// Longest TTL of an SOA record: bounds how long a name is held to be missing (RFC 2308 §5).
+const MAX_SOA_TTL: u32 = 300;
+
+/// The zone of one question: its apex as the client spelled it, and the TTL of its records.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// The apex.
+    pub(crate) apex: Name,
+    /// Seconds that records may be kept.
+    pub(crate) ttl: u32,
+}
+
+impl Origin {
+    /// The last `labels` labels of `name` as origin.
+    pub(crate) fn of(name: &Name, labels: usize, ttl: u32) -> Self {
+        Self { apex: name.trim_to(labels), ttl }
+    }
+
+    /// The name of `labels` below the apex.
+    fn below(&self, labels: &[&str]) -> Option<Name> {
+        let mut name = Name::new();
+        for label in labels.iter().map(|label| label.as_bytes()).chain(self.apex.iter()) {
+            name = name.append_label(label).ok()?;
+        }
+        name.set_fqdn(true);
+        Some(name)
+    }
+
+    /// The name of the SOA's name server.
+    pub(crate) fn nameserver(&self) -> Name {
+        // Every apex leaves room for this, so the fallback is never taken.
+        self.below(&["ns", "dns"]).unwrap_or_else(|| self.apex.clone())
+    }
+
+    /// The name of a Service, or below it that of an endpoint.
+    pub(crate) fn service(&self, service: &ServiceName, endpoint: Option<&str>) -> Option<Name> {
+        let (name, namespace) = (service.name.as_str(), service.namespace.as_str());
+        match endpoint {
+            Some(label) => self.below(&[label, name, namespace, "svc"]),
+            None => self.below(&[name, namespace, "svc"]),
+        }
+    }
+
+    /// The SOA record of the zone.
+    pub(crate) fn soa(&self, serial: u32) -> Record {
+        let hostmaster = self.below(&["hostmaster"]).unwrap_or_else(|| self.apex.clone());
+        let (refresh, retry, expire) = (7200, 1800, 86_400);
+        let data =
+            SOA::new(self.nameserver(), hostmaster, serial, refresh, retry, expire, self.ttl);
+        Record::from_rdata(self.apex.clone(), self.ttl.min(MAX_SOA_TTL), RData::SOA(data))
+    }
+
+    /// The address of `owner`, of the type of its family.
+    pub(crate) fn address(&self, owner: &Name, address: IpAddr) -> Record {
+        let data = match address {
+            IpAddr::V4(address) => RData::A(A(address)),
+            IpAddr::V6(address) => RData::AAAA(AAAA(address)),
+        };
+        Record::from_rdata(owner.clone(), self.ttl, data)
+    }
+
+    /// A port of `owner` at `target`; every target has the same priority.
+    pub(crate) fn srv(&self, owner: &Name, weight: u16, port: u16, target: Name) -> Record {
+        let data = SRV::new(0, weight, port, target);
+        Record::from_rdata(owner.clone(), self.ttl, RData::SRV(data))
+    }
+
+    /// The name that the address of `owner` leads to.
+    pub(crate) fn ptr(&self, owner: &Name, target: Name) -> Record {
+        Record::from_rdata(owner.clone(), self.ttl, RData::PTR(PTR(target)))
+    }
+
+    /// The name that `owner` is an alias of.
+    pub(crate) fn cname(&self, owner: &Name, target: Name) -> Record {
+        Record::from_rdata(owner.clone(), self.ttl, RData::CNAME(CNAME(target)))
+    }
+
+    /// A name server of `owner`.
+    pub(crate) fn ns(&self, owner: &Name, target: Name) -> Record {
+        Record::from_rdata(owner.clone(), self.ttl, RData::NS(NS(target)))
+    }
+}
+
+/// The version of the rules, at `owner`.
+pub(crate) fn version(owner: &Name) -> Record {
+    let (version, ttl) = VERSION;
+    Record::from_rdata(owner.clone(), ttl, RData::TXT(TXT::new(vec![version.to_owned()])))
 }
