@@ -1,1 +1,27 @@
-//! Placeholder until its first commit.
+//! Renders a plan as nftables elements and writes them by nfnetlink.
+//!
+//! ```text
+//! ServicePlan --program--> Transaction --encode--> bytes --kernel--> committed
+//!                PURE          PURE       PURE        EDGE
+//! ```
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`names`] | names of sets and chains |
+//! | [`ruleset`] | a table as data, and its nft text |
+//! | [`schema`] | the constant sets, chains and rules |
+//! | [`slots`] | which endpoint has which slot of a frontend |
+//! | [`element`] | elements of the sets |
+//! | [`program`] | what is in the kernel, and the change that a new plan needs |
+//! | [`transaction`] | such a change as data |
+
+pub mod element;
+pub mod encode;
+pub mod kernel;
+pub mod names;
+pub mod program;
+pub mod ruleset;
+pub mod schema;
+pub mod slots;
+mod socket;
+pub mod transaction;

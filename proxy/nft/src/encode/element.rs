@@ -1,0 +1,138 @@
+//! Elements as bytes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use netlink_bindings::nftables::{PushSetelemAttrs, PushSetelemListAttrs, SetElemFlags};
+use netlink_bindings::traits::Pusher;
+use podway_proxy_plan::plan::FrontendKey;
+
+use crate::element::Element;
+use crate::encode::{Batch, Message, userdata};
+use crate::names::{SetName, TABLE};
+
+/// How many bytes of elements go into one message.
+///
+/// The list of elements is one attribute, whose length is sixteen bits; an element is below 256
+/// bytes.
+const CHUNK_BYTES: usize = 60_000;
+
+/// Pushes `elements`, each run of one set in as few messages as hold it.
+pub(super) fn push<'elements>(
+    batch: &mut Batch,
+    elements: impl Iterator<Item = &'elements Element>,
+    message: impl Fn(SetName) -> Message,
+) {
+    let mut sorted: Vec<&Element> = elements.collect();
+    sorted.sort_by_key(|element| element.set());
+    for same_set in sorted.chunk_by(|one, other| one.set() == other.set()) {
+        let mut rest = same_set.iter();
+        while let Some(first) = rest.as_slice().first() {
+            let set = first.set();
+            batch.push(message(set), |bytes| {
+                let mut list = PushSetelemListAttrs::new(bytes)
+                    .push_table_bytes(TABLE.as_bytes())
+                    .push_set_bytes(set.to_string().as_bytes())
+                    .nested_elements();
+                let start = list.as_vec().len();
+                while list.as_vec().len() - start < CHUNK_BYTES {
+                    let Some(element) = rest.next() else { break };
+                    list = push_element(list.nested_elem(), element).end_nested();
+                    if let Element::PodCidr(cidr) = element {
+                        list = push_range_end(list, *cidr);
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// A key or value under construction: parts, each padded to four bytes.
+#[derive(Default)]
+struct Value {
+    bytes: [u8; Self::MAX_BYTES],
+    length: usize,
+}
+
+impl Value {
+    /// An IPv6 frontend with a slot: 16 + 4 + 4 + 4; two IPv6 addresses: 32.
+    const MAX_BYTES: usize = 32;
+
+    fn part<const N: usize>(mut self, part: [u8; N]) -> Self {
+        self.bytes[self.length..self.length + N].copy_from_slice(&part);
+        self.length += N.next_multiple_of(4);
+        self
+    }
+
+    fn address(self, address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => self.part(address.octets()),
+            IpAddr::V6(address) => self.part(address.octets()),
+        }
+    }
+
+    fn frontend(self, key: &FrontendKey) -> Self {
+        self.address(key.address)
+            .part([key.protocol.number()])
+            .part(key.port.number().to_be_bytes())
+    }
+
+    fn endpoint(self, endpoint: SocketAddr) -> Self {
+        self.address(endpoint.ip()).part(endpoint.port().to_be_bytes())
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+fn push_element<Prev: Pusher>(
+    attributes: PushSetelemAttrs<Prev>,
+    element: &Element,
+) -> PushSetelemAttrs<Prev> {
+    match element {
+        Element::Frontend { key, comment, .. } => {
+            let attributes = push_key(attributes, &Value::default().frontend(key));
+            match comment {
+                Some(comment) => attributes.push_userdata(&userdata::of_comment(comment.as_str())),
+                None => attributes,
+            }
+        }
+        Element::Backend { key, slot, endpoint, .. } => {
+            // The random number is a host-order integer, unlike what comes from the packet.
+            let key = Value::default().frontend(key).part(u32::from(*slot).to_ne_bytes());
+            push_key(attributes, &key)
+                .nested_data()
+                .push_value(Value::default().endpoint(*endpoint).as_slice())
+                .end_nested()
+        }
+        Element::Hairpin(address) => {
+            push_key(attributes, &Value::default().address(*address).address(*address))
+        }
+        Element::PodCidr(cidr) => push_key(attributes, &Value::default().address(cidr.network())),
+    }
+}
+
+fn push_key<Prev: Pusher>(
+    attributes: PushSetelemAttrs<Prev>,
+    key: &Value,
+) -> PushSetelemAttrs<Prev> {
+    attributes.nested_key().push_value(key.as_slice()).end_nested()
+}
+
+/// Ends a range: an element of its own with the first address behind it, none at the very end.
+fn push_range_end<Prev: Pusher>(
+    list: netlink_bindings::nftables::PushSetelemListElemAttrs<Prev>,
+    cidr: IpNet,
+) -> netlink_bindings::nftables::PushSetelemListElemAttrs<Prev> {
+    let behind = match cidr.broadcast() {
+        IpAddr::V4(last) => u32::from(last).checked_add(1).map(|bits| IpAddr::V4(bits.into())),
+        IpAddr::V6(last) => u128::from(last).checked_add(1).map(|bits| IpAddr::V6(bits.into())),
+    };
+    match behind {
+        Some(behind) => push_key(list.nested_elem(), &Value::default().address(behind))
+            .push_flags(&(SetElemFlags::IntervalEnd as u32).to_be_bytes())
+            .end_nested(),
+        None => list,
+    }
+}

@@ -1,0 +1,186 @@
+//! EDGE: commits transactions to the kernel.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use podway_proxy_plan::plan::Family;
+use thiserror::Error;
+
+use crate::encode::{Batch, Message};
+use crate::names::TABLE;
+use crate::socket::{Acknowledgement, NLMSG_ERROR, NetfilterSocket, messages};
+use crate::transaction::Transaction;
+
+/// Longest time the kernel may take to acknowledge a batch that it has already handled.
+///
+/// The acknowledgement is queued before the send returns, so waiting at all means that it was lost.
+const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the kernel's table is not what it should be.
+#[derive(Debug, Error)]
+pub enum BackendError {
+    /// No socket to the kernel.
+    #[error("cannot open a netfilter socket")]
+    Open(#[source] io::Error),
+    /// The kernel refused the transaction; nothing changed.
+    #[error("the kernel refused the transaction for table {family} {TABLE} at {at}", family = family.name())]
+    Rejected {
+        /// Family of the table.
+        family: Family,
+        /// What it refused.
+        at: Refused,
+        /// Its error.
+        #[source]
+        source: io::Error,
+    },
+    /// The transaction could not be sent, or its outcome is not known.
+    #[error("cannot commit the transaction for table {family} {TABLE} ({bytes} bytes)", family = family.name())]
+    Unavailable {
+        /// Family of the table.
+        family: Family,
+        /// Size of the batch.
+        bytes: usize,
+        /// What failed.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What the kernel refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The first message it refused; `None` when it refused the whole.
+    pub message: Option<Message>,
+    /// The kernel's own words, where it had any.
+    pub reason: Option<String>,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) => write!(formatter, "\"{message}\"")?,
+            None => formatter.write_str("the commit")?,
+        }
+        match &self.reason {
+            Some(reason) => write!(formatter, " ({reason})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Elements added and deleted.
+    pub elements: usize,
+    /// Size of the batch.
+    pub bytes: usize,
+    /// Time to encode it.
+    pub encoding: Duration,
+    /// Time the kernel took.
+    pub kernel: Duration,
+}
+
+/// The kernel's nftables, in the network namespace of the thread that opened it.
+#[derive(Debug)]
+pub struct Kernel {
+    socket: NetfilterSocket,
+}
+
+impl Kernel {
+    /// Opens a socket to it.
+    ///
+    /// # Errors
+    /// [`BackendError::Open`]: no netlink, or no memory. Want of privileges shows at the first commit.
+    pub fn open() -> Result<Self, BackendError> {
+        NetfilterSocket::open().map(|socket| Self { socket }).map_err(BackendError::Open)
+    }
+
+    /// The port id by which the kernel names this socket as the author of a change.
+    ///
+    /// # Errors
+    /// [`BackendError::Open`]: the socket is unusable.
+    pub fn port_id(&self) -> Result<u32, BackendError> {
+        self.socket.port_id().map_err(BackendError::Open)
+    }
+
+    /// Applies `transaction` whole or not at all.
+    ///
+    /// # Errors
+    /// [`BackendError::Rejected`]: the kernel refused it and nothing changed.
+    /// [`BackendError::Unavailable`]: it could not be sent, or was not acknowledged.
+    pub fn commit(&self, transaction: &Transaction) -> Result<Committed, BackendError> {
+        let start = Instant::now();
+        let batch = Batch::of(transaction);
+        let encoding = start.elapsed();
+        self.commit_batch(transaction.family, &batch)?;
+        Ok(Committed {
+            elements: transaction.elements(),
+            bytes: batch.bytes().len(),
+            encoding,
+            kernel: start.elapsed().saturating_sub(encoding),
+        })
+    }
+
+    /// Deletes our tables; gives the families that had one.
+    ///
+    /// # Errors
+    /// As [`Self::commit`]; a table that is not there is no error.
+    pub fn delete_tables(&self) -> Result<Vec<Family>, BackendError> {
+        let mut deleted = Vec::new();
+        for family in Family::ALL {
+            match self.commit_batch(family, &Batch::deleting_table(family)) {
+                Ok(()) => deleted.push(family),
+                Err(BackendError::Rejected { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(deleted)
+    }
+
+    fn commit_batch(&self, family: Family, batch: &Batch) -> Result<(), BackendError> {
+        let bytes = batch.bytes().len();
+        let unavailable = |source| BackendError::Unavailable { family, bytes, source };
+        // What an earlier commit left unread is not about this one.
+        while self.socket.receive().map_err(unavailable)?.is_some() {}
+        self.socket.send(batch.bytes()).map_err(unavailable)?;
+        let refused = self.outcome(batch).map_err(unavailable)?;
+        match refused {
+            None => Ok(()),
+            Some((message, Acknowledgement { error, reason })) => Err(BackendError::Rejected {
+                family,
+                at: Refused { message, reason },
+                source: error.unwrap_or_else(|| io::ErrorKind::Other.into()),
+            }),
+        }
+    }
+
+    /// Waits for the acknowledgement of `batch`, or for the first error of one of its messages.
+    fn outcome(&self, batch: &Batch) -> io::Result<Option<(Option<Message>, Acknowledgement)>> {
+        loop {
+            let Some(datagram) = self.socket.receive()? else {
+                if self.socket.wait(ACKNOWLEDGEMENT_TIMEOUT)? {
+                    continue;
+                }
+                return Err(io::ErrorKind::TimedOut.into());
+            };
+            for received in messages(&datagram).filter(|received| received.kind == NLMSG_ERROR) {
+                let Some(acknowledgement) = Acknowledgement::read(received.payload) else {
+                    continue;
+                };
+                if acknowledgement.error.is_some() {
+                    // The commit as a whole is refused in the name of the message that opened it.
+                    let message = batch
+                        .message(received.sequence)
+                        .filter(|message| *message != Message::BatchBegin);
+                    return Ok(Some((message, acknowledgement)));
+                }
+                if received.sequence == batch.acknowledged() {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}

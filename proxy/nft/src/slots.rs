@@ -1,0 +1,151 @@
+//! Which endpoint has which slot of a frontend.
+//!
+//! Slots are stable: an endpoint keeps its slot as long as it can, so that a change of one endpoint
+//! changes one slot. Removing one leaves a hole, which the draw in [`crate::schema`] passes over.
+//!
+//! Invariants, when there are endpoints: the number of slots is the smallest power of two that
+//! holds them (so more than half are filled), and slot 0 is filled.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use crate::names::SizeClass;
+
+/// The slots of one pool of endpoints.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Slots {
+    /// Endpoint of each slot; as long as the size, or empty.
+    slots: Vec<Option<SocketAddr>>,
+}
+
+impl Slots {
+    /// Slots with `endpoints` in order, for a pool that had none.
+    #[must_use]
+    pub fn new(endpoints: &[SocketAddr]) -> Self {
+        Self::default().updated(endpoints)
+    }
+
+    /// The size; `None` without endpoints.
+    #[must_use]
+    pub fn size(&self) -> Option<SizeClass> {
+        SizeClass::for_endpoints(self.slots.len())
+    }
+
+    /// Filled slots in order, with their endpoints.
+    pub fn filled(&self) -> impl Iterator<Item = (u16, SocketAddr)> + '_ {
+        self.slots.iter().enumerate().filter_map(|(slot, endpoint)| {
+            // At most 65,536 slots: every index fits.
+            Some((u16::try_from(slot).ok()?, (*endpoint)?))
+        })
+    }
+
+    /// The slots for `endpoints` (distinct), changed as little as the invariants allow.
+    ///
+    /// Endpoints past [`SizeClass::MAX_SLOTS`] get no slot.
+    #[must_use]
+    pub fn updated(&self, endpoints: &[SocketAddr]) -> Self {
+        let endpoints = &endpoints[..endpoints.len().min(SizeClass::MAX_SLOTS)];
+        let Some(size) = SizeClass::for_endpoints(endpoints.len()) else {
+            return Self::default();
+        };
+        let wanted: HashSet<SocketAddr> = endpoints.iter().copied().collect();
+        let mut kept: HashSet<SocketAddr> = HashSet::with_capacity(wanted.len());
+        let mut slots: Vec<Option<SocketAddr>> = self
+            .slots
+            .iter()
+            .take(size.slots())
+            .map(|endpoint| {
+                endpoint.filter(|endpoint| wanted.contains(endpoint) && kept.insert(*endpoint))
+            })
+            .collect();
+        slots.resize(size.slots(), None);
+
+        let mut homeless = endpoints.iter().copied().filter(|endpoint| !kept.contains(endpoint));
+        for slot in slots.iter_mut().filter(|slot| slot.is_none()) {
+            match homeless.next() {
+                Some(endpoint) => *slot = Some(endpoint),
+                None => break,
+            }
+        }
+        if let [first @ None, rest @ ..] = slots.as_mut_slice() {
+            *first = rest.iter_mut().rev().find_map(Option::take);
+        }
+        Self { slots }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn endpoint(number: u16) -> SocketAddr {
+        SocketAddr::from(([10, 244, 0, 1], number))
+    }
+
+    fn endpoints(numbers: &[u16]) -> Vec<SocketAddr> {
+        numbers.iter().copied().map(endpoint).collect()
+    }
+
+    fn layout(slots: &Slots) -> Vec<(u16, u16)> {
+        slots.filled().map(|(slot, endpoint)| (slot, endpoint.port())).collect()
+    }
+
+    #[test]
+    fn removed_endpoint_leaves_a_hole() {
+        let slots = Slots::new(&endpoints(&[1, 2, 3, 4])).updated(&endpoints(&[1, 3, 4]));
+        assert_eq!(layout(&slots), [(0, 1), (2, 3), (3, 4)]);
+    }
+
+    #[test]
+    fn added_endpoint_takes_the_hole() {
+        let slots = Slots::new(&endpoints(&[1, 2, 3, 4]))
+            .updated(&endpoints(&[1, 3, 4]))
+            .updated(&endpoints(&[1, 3, 4, 9]));
+        assert_eq!(layout(&slots), [(0, 1), (1, 9), (2, 3), (3, 4)]);
+    }
+
+    #[test]
+    fn slot_0_is_filled_by_the_last_when_its_endpoint_goes() {
+        let slots = Slots::new(&endpoints(&[1, 2, 3, 4])).updated(&endpoints(&[2, 3, 4]));
+        assert_eq!(layout(&slots), [(0, 4), (1, 2), (2, 3)]);
+    }
+
+    #[test]
+    fn half_empty_slots_are_halved() {
+        let slots = Slots::new(&endpoints(&[1, 2, 3, 4, 5])).updated(&endpoints(&[1, 4, 5]));
+        assert_eq!(slots.size().map(SizeClass::slots), Some(4));
+        assert_eq!(layout(&slots), [(0, 1), (1, 5), (3, 4)]);
+    }
+
+    proptest! {
+        #[test]
+        fn invariants_hold_after_any_changes(
+            steps in prop::collection::vec(prop::collection::hash_set(1_u16..80, 0..70), 1..12),
+        ) {
+            let mut slots = Slots::default();
+            for step in steps {
+                let wanted = endpoints(&step.iter().copied().collect::<Vec<_>>());
+                let before = slots.clone();
+                slots = slots.updated(&wanted);
+
+                let filled: Vec<_> = slots.filled().collect();
+                let found: HashSet<_> = filled.iter().map(|(_, endpoint)| *endpoint).collect();
+                prop_assert_eq!(found.len(), filled.len(), "an endpoint has two slots");
+                prop_assert_eq!(found, wanted.iter().copied().collect::<HashSet<_>>());
+                prop_assert_eq!(slots.size(), SizeClass::for_endpoints(wanted.len()));
+                prop_assert!(wanted.is_empty() || filled[0].0 == 0, "slot 0 is empty");
+
+                // Nothing moves that did not have to: same size, slot 0 kept.
+                if before.size() == slots.size() && before.slots.first() == slots.slots.first() {
+                    for (slot, endpoint) in before.filled() {
+                        if wanted.contains(&endpoint) {
+                            prop_assert!(filled.contains(&(slot, endpoint)), "{} moved", endpoint);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! EDGE: the nfnetlink socket.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use netlink_sys::{Socket, SocketAddr};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::encode::{HEADER_BYTES, message_length};
+
+/// `NLMSG_ERROR`, also the type of an acknowledgement.
+pub(crate) const NLMSG_ERROR: u16 = 2;
+
+/// `NLMSGERR_ATTR_MSG`: the kernel's own words.
+const NLMSGERR_ATTR_MSG: u16 = 1;
+
+/// Room for what the kernel has to say.
+///
+/// A refused batch of thousands of messages may bring an error for each, about 1 KiB as the kernel
+/// counts it; with less room the first one, which tells most, could be lost.
+const RECEIVE_BYTES: usize = 8 << 20;
+
+/// A netlink socket to the netfilter subsystem.
+#[derive(Debug)]
+pub(crate) struct NetfilterSocket(Socket);
+
+/// One message as it came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Received<'bytes> {
+    /// Type of the message.
+    pub(crate) kind: u16,
+    /// Sequence number of the request it belongs to.
+    pub(crate) sequence: u32,
+    /// What follows the header.
+    pub(crate) payload: &'bytes [u8],
+}
+
+/// What an acknowledgement says.
+#[derive(Debug)]
+pub(crate) struct Acknowledgement {
+    /// `None`: done. Otherwise why not.
+    pub(crate) error: Option<io::Error>,
+    /// The kernel's own words, where it has any.
+    pub(crate) reason: Option<String>,
+}
+
+impl NetfilterSocket {
+    /// Opens and binds a socket.
+    pub(crate) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_NETFILTER)?;
+        socket.bind_auto()?;
+        socket.set_non_blocking(true)?;
+        socket.set_cap_ack(true)?;
+        socket.set_ext_ack(true)?;
+        setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BYTES)?;
+        Ok(Self(socket))
+    }
+
+    /// The port id that the kernel knows the socket by.
+    pub(crate) fn port_id(&self) -> io::Result<u32> {
+        let mut address = SocketAddr::new(0, 0);
+        self.0.get_address(&mut address)?;
+        Ok(address.port_number())
+    }
+
+    /// Sends `bytes` as one datagram, making room for it first.
+    ///
+    /// The kernel handles the messages in it before this returns.
+    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        // The kernel counts its own overhead against the limit; twice the bytes is what it allows
+        // for that anyway (`SO_SNDBUF` in socket(7)).
+        let room = bytes.len().saturating_mul(2).max(usize::from(u16::MAX));
+        setsockopt(&self.0, sockopt::SndBufForce, &room)?;
+        self.0.send_to(bytes, &SocketAddr::new(0, 0), 0)?;
+        Ok(())
+    }
+
+    /// Waits until there is something to receive; `false` when `timeout` has passed first.
+    pub(crate) fn wait(&self, timeout: Duration) -> io::Result<bool> {
+        let mut poll_fd = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        match poll(&mut poll_fd, timeout) {
+            Ok(ready) => Ok(ready > 0),
+            Err(nix::Error::EINTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Receives one datagram without waiting; `None` when there is none.
+    pub(crate) fn receive(&self) -> io::Result<Option<Vec<u8>>> {
+        match self.0.recv_from_full() {
+            Ok((bytes, _)) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Joins or leaves the group that tells of every change of nftables.
+    pub(crate) fn listen(&self, group: u32, on: bool) -> io::Result<()> {
+        if on { self.0.add_membership(group) } else { self.0.drop_membership(group) }
+    }
+}
+
+/// The messages of a datagram; an incomplete one ends it.
+pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Received<'_>> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let header: &[u8; HEADER_BYTES] = rest.first_chunk()?;
+        let length = usize::try_from(u32::from_ne_bytes(*header.first_chunk()?)).ok()?;
+        let payload = rest.get(HEADER_BYTES..length)?;
+        let received = Received {
+            kind: u16::from_ne_bytes([header[4], header[5]]),
+            sequence: u32::from_ne_bytes([header[8], header[9], header[10], header[11]]),
+            payload,
+        };
+        rest = rest.get(message_length(rest)..).unwrap_or_default();
+        Some(received)
+    })
+}
+
+/// The attributes of a message or attribute: type and value.
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    /// `NLA_TYPE_MASK`: the two high bits are flags.
+    const TYPE_MASK: u16 = 0x3fff;
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let header: &[u8; 4] = rest.first_chunk()?;
+        let length = usize::from(u16::from_ne_bytes([header[0], header[1]]));
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((u16::from_ne_bytes([header[2], header[3]]) & TYPE_MASK, value))
+    })
+}
+
+impl Acknowledgement {
+    /// Reads the payload of an `NLMSG_ERROR`; `None` when it is too short.
+    pub(crate) fn read(payload: &[u8]) -> Option<Self> {
+        let code = i32::from_ne_bytes(*payload.first_chunk()?);
+        let error = (code != 0).then(|| io::Error::from_raw_os_error(-code));
+        // The request's header comes back, then attributes.
+        let reason = payload.get(4 + HEADER_BYTES..).and_then(|rest| {
+            let text = attributes(rest).find(|(kind, _)| *kind == NLMSGERR_ATTR_MSG)?.1;
+            Some(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned())
+        });
+        Some(Self { error, reason })
+    }
+}

@@ -1,0 +1,84 @@
+//! A change of one table as data: what one commit does, and nothing else.
+
+use std::fmt;
+
+use podway_proxy_plan::plan::Family;
+
+use crate::element::Element;
+use crate::names::TABLE;
+use crate::ruleset::Table;
+
+/// A change of one table; applied whole or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    /// The table's family.
+    pub family: Family,
+    /// What to do.
+    pub change: Change,
+}
+
+/// What a transaction does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Puts the table in place of whatever stands there.
+    Replace {
+        /// Sets, chains and rules.
+        table: Table,
+        /// All elements.
+        elements: Vec<Element>,
+    },
+    /// Changes elements of the table that stands there.
+    Elements {
+        /// To take out, before anything is put in.
+        deleted: Vec<Element>,
+        /// To put in.
+        added: Vec<Element>,
+    },
+}
+
+impl Transaction {
+    /// Whether it does nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match &self.change {
+            Change::Replace { .. } => false,
+            Change::Elements { deleted, added } => deleted.is_empty() && added.is_empty(),
+        }
+    }
+
+    /// Number of elements it adds or deletes.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        match &self.change {
+            Change::Replace { elements, .. } => elements.len(),
+            Change::Elements { deleted, added } => deleted.len() + added.len(),
+        }
+    }
+}
+
+impl fmt::Display for Transaction {
+    /// Writes the commands that `nft -f` would take.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let family = self.family.name();
+        let mut element = |verb: &str, element: &Element| {
+            writeln!(formatter, "{verb} element {family} {TABLE} {} {{ {element} }}", element.set())
+        };
+        match &self.change {
+            Change::Elements { deleted, added } => {
+                deleted.iter().try_for_each(|one| element("delete", one))?;
+                added.iter().try_for_each(|one| element("add", one))
+            }
+            Change::Replace { table, elements } => {
+                writeln!(formatter, "add table {family} {TABLE}")?;
+                writeln!(formatter, "delete table {family} {TABLE}")?;
+                table.write(formatter, |set| {
+                    elements
+                        .iter()
+                        .filter(|element| element.set() == set)
+                        .map(ToString::to_string)
+                        .collect()
+                })
+            }
+        }
+    }
+}
