@@ -1,0 +1,47 @@
+//! Which upstream is asked next.
+
+/// The order of one query's tries: round and round, leaving out those that failed for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Race {
+    /// Place of the upstream asked first.
+    first: usize,
+    /// Tries so far, those left out included.
+    turns: usize,
+    /// Whether each upstream is left out, by place.
+    excluded: Vec<bool>,
+}
+
+impl Race {
+    /// Starts with `preferred` of so many `upstreams`.
+    pub(crate) fn new(upstreams: usize, preferred: usize) -> Self {
+        Self { first: preferred, turns: 0, excluded: vec![false; upstreams] }
+    }
+
+    /// Takes the place of the upstream to ask now, if any is left.
+    pub(crate) fn next(&mut self) -> Option<usize> {
+        let upstreams = self.excluded.len();
+        for _ in 0..upstreams {
+            let place = (self.first + self.turns) % upstreams;
+            self.turns += 1;
+            if !self.excluded[place] {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    /// Leaves an upstream out from now on.
+    pub(crate) fn exclude(&mut self, place: usize) {
+        self.excluded[place] = true;
+    }
+
+    /// Whether some upstream has not been asked at all.
+    pub(crate) fn has_unasked(&self) -> bool {
+        self.turns < self.excluded.len()
+    }
+
+    /// Whether any upstream may be asked (again).
+    pub(crate) fn may_ask(&self) -> bool {
+        self.excluded.contains(&false)
+    }
+}
