@@ -67,12 +67,16 @@ impl NodeView {
         self.all_addresses().any(|own| own == address)
     }
 
-    /// The node's address in `family`: the first that is not loopback.
+    /// The node's address in `family`: the first of its Node object that is not loopback.
     ///
-    /// An interface's address stands in where the Node object has none of the family.
+    /// The addresses of interfaces stand in only while there is no Node object: the first of them
+    /// may be a bridge's as well as the node's.
     #[must_use]
     pub fn primary(&self, family: Family) -> Option<IpAddr> {
-        self.all_addresses()
+        let known = if self.addresses.is_empty() { &self.interfaces } else { &self.addresses };
+        known
+            .iter()
+            .copied()
             .find(|address| Family::of(*address) == family && !address.is_loopback())
     }
 

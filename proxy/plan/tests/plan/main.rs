@@ -1,0 +1,14 @@
+//! The behavior of plans, one module for each part of it.
+#![cfg(test)]
+
+mod check;
+mod conflicts;
+mod dump;
+mod frontends;
+mod hints;
+mod masquerade;
+mod planner;
+mod property;
+mod support;
+mod terminating;
+mod verdicts;
