@@ -1,2 +1,28 @@
-//! The only door.
-fn main() {}
+//! The only door: everything a person or CI does with this repository, as `cargo xtask COMMAND`.
+
+mod bless;
+mod check;
+mod process;
+mod test;
+
+use clap::Parser;
+
+/// Commands of the Podway repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+enum Command {
+    /// Runs every check that needs no kernel: format, lints, docs, purity, licences.
+    Check(check::Args),
+    /// Builds the workspace and runs its tests, on real network namespaces included.
+    Test(test::Args),
+    /// Rewrites the golden files from what the code says now; review the diff.
+    Bless,
+}
+
+fn main() -> anyhow::Result<std::process::ExitCode> {
+    match Command::parse() {
+        Command::Check(args) => check::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Bless => bless::run(),
+    }
+}

@@ -1,0 +1,171 @@
+//! `cargo xtask test`: builds the workspace, runs every tier of tests, and says which one failed.
+//!
+//! One `cargo test` run covers everything, so that all tiers share one build; its output passes
+//! through unchanged and is tallied on the way. The netns tier needs tools and privileges; it
+//! fails where they are missing, and only `NETNS_TESTS=off` leaves it out, which the closing line
+//! then says.
+#![expect(clippy::print_stdout, reason = "the command reports to a person")]
+
+mod tally;
+mod targets;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, ExitStatus};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::process;
+use tally::Tally;
+use targets::Targets;
+
+/// Longest wait for the end of the output once cargo has ended.
+///
+/// 10 s: far more than a test needs to end a child that it waits for, and short beside a CI run
+/// that would otherwise hang on a daemon left behind.
+const LEFT_BEHIND: Duration = Duration::from_secs(10);
+
+/// Arguments of `cargo xtask test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Runs only this tier.
+    #[arg(long, value_enum)]
+    tier: Option<Tier>,
+    /// Passed to the test programs, for example a part of a test's name.
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// Kinds of tests, by what they need. The name of a test target says its tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum Tier {
+    /// Beside the code, and examples in docs: tables and properties. Needs nothing.
+    Unit,
+    /// Targets `golden*`: manifests in, plan, ruleset and zone text out. Needs nothing.
+    Golden,
+    /// Other targets in `tests/` of a crate, DNS over loopback among them. Needs nothing.
+    Integration,
+    /// Targets of the crate `tests/netns`: the real daemon, real packets. Needs namespaces.
+    Netns,
+}
+
+/// Whether the netns tier runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Netns {
+    On,
+    Off,
+}
+
+impl Netns {
+    /// Reads `NETNS_TESTS`; only `off` is an order, so that a slip of the pen leaves out nothing.
+    fn from_environment() -> Self {
+        match std::env::var("NETNS_TESTS") {
+            Ok(value) if value == "off" => Self::Off,
+            Ok(_) | Err(_) => Self::On,
+        }
+    }
+}
+
+/// Runs the tests asked for and closes with their count.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let root = process::root();
+    // An order for one tier is an order for that tier.
+    let netns = if args.tier == Some(Tier::Netns) { Netns::On } else { Netns::from_environment() };
+    let targets = Targets::read(&root)?;
+    let arguments = targets.arguments(args.tier, netns)?;
+    let mut tally = Tally::new(targets);
+    // The netns tier runs the daemon that this leaves in the target folder.
+    let mut build = process::cargo(&root);
+    build.args(["build", "--workspace", "--all-targets"]);
+    if build.status().context("cargo cannot be started")?.success() {
+        for arguments in arguments {
+            let mut cargo = process::cargo(&root);
+            cargo.arg("test").args(arguments).arg("--no-fail-fast").arg("--").args(&args.rest);
+            let status = stream(&mut cargo, &mut tally)?;
+            tally.close(status.success());
+        }
+    } else {
+        tally.fail("build");
+    }
+    print!("\n{}", tally.report(netns));
+    Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs `command`, passing its output through line by line and counting it.
+///
+/// Both streams go through one pipe, because cargo names the target on one and the target reports
+/// on the other. A process that a test leaves behind keeps that pipe open; it is counted as a
+/// failure instead of being waited for.
+fn stream(command: &mut Command, tally: &mut Tally) -> Result<ExitStatus> {
+    stream_for(command, tally, LEFT_BEHIND)
+}
+
+/// [`stream`] with the time to wait for the end of the output.
+fn stream_for(
+    command: &mut Command,
+    tally: &mut Tally,
+    left_behind: Duration,
+) -> Result<ExitStatus> {
+    let (reader, writer) = std::io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn().context("cargo cannot be started")?;
+    // The command holds write ends too; with them open the output would never end.
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let (lines, output) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
+            if lines.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut ended: Option<Instant> = None;
+    loop {
+        match output.recv_timeout(Duration::from_millis(200)) {
+            Ok(line) => {
+                println!("{line}");
+                tally.read(&line);
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) if child.try_wait()?.is_some() => {
+                if ended.get_or_insert_with(Instant::now).elapsed() >= left_behind {
+                    tally.fail("a process left running by a test");
+                    break;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+    Ok(child.wait()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_whose_output_ends_is_counted_and_its_status_returned() {
+        let mut tally = Tally::new(Targets::default());
+        let script = "echo '     Running tests/golden.rs (target/debug/deps/golden-1)' >&2; \
+                      echo 'test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured'; exit 101";
+        let status = stream(Command::new("sh").args(["-c", script]), &mut tally).expect("sh runs");
+        tally.close(status.success());
+        assert_eq!(status.code(), Some(101));
+        assert_eq!((tally.passed(), tally.failed()), (3, 1));
+    }
+
+    #[test]
+    fn a_process_that_a_test_leaves_behind_is_a_failure_and_is_not_waited_for() {
+        let mut tally = Tally::new(Targets::default());
+        // The child keeps the pipe open and ends by itself soon after the wait for it is over.
+        let script = "(sleep 2) & echo 'test result: ok. 1 passed; 0 failed; 0 ignored'";
+        let mut command = Command::new("sh");
+        let status =
+            stream_for(command.args(["-c", script]), &mut tally, Duration::ZERO).expect("sh runs");
+        tally.close(status.success());
+        assert_eq!((tally.passed(), tally.failed()), (1, 1));
+    }
+}
