@@ -193,7 +193,13 @@ impl Batch {
         let mut header = Nfgenmsg::new();
         match message {
             Message::BatchBegin | Message::BatchEnd => header.set_res_id(SUBSYSTEM),
-            _ => header.nfgen_family = self.family,
+            Message::AddTable
+            | Message::DeleteTable
+            | Message::AddSet(_)
+            | Message::AddChain(_)
+            | Message::AddRule(_)
+            | Message::AddElements(_)
+            | Message::DeleteElements(_) => header.nfgen_family = self.family,
         }
         self.bytes.extend_from_slice(header.as_slice());
         attributes(&mut self.bytes);
@@ -273,6 +279,18 @@ impl Batch {
             }
         });
     }
+}
+
+/// A request for the kernel's count of commits (`NFT_MSG_GETGEN`).
+pub(crate) fn get_generation() -> Vec<u8> {
+    const LENGTH: u32 = 20;
+    const GET_GENERATION: u16 = (SUBSYSTEM << 8) | 16;
+    let mut bytes = LENGTH.to_ne_bytes().to_vec();
+    bytes.extend_from_slice(&GET_GENERATION.to_ne_bytes());
+    bytes.extend_from_slice(&NLM_F_REQUEST.to_ne_bytes());
+    bytes.extend_from_slice(&[0; 8]);
+    bytes.extend_from_slice(Nfgenmsg::new().as_slice());
+    bytes
 }
 
 /// What a map of endpoints gives: an address and a port.

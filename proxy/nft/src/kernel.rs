@@ -143,9 +143,7 @@ impl Kernel {
     fn commit_batch(&self, family: Family, batch: &Batch) -> Result<(), BackendError> {
         let bytes = batch.bytes().len();
         let unavailable = |source| BackendError::Unavailable { family, bytes, source };
-        // What an earlier commit left unread is not about this one.
-        while self.socket.receive().map_err(unavailable)?.is_some() {}
-        self.socket.send(batch.bytes()).map_err(unavailable)?;
+        self.send(batch.bytes()).map_err(unavailable)?;
         let refused = self.outcome(batch).map_err(unavailable)?;
         match refused {
             None => Ok(()),
@@ -157,15 +155,33 @@ impl Kernel {
         }
     }
 
+    /// Sends one request that is no transaction and gives the first datagram of the answer.
+    pub(crate) fn request(&self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        self.send(bytes)?;
+        self.receive()
+    }
+
+    /// Sends `bytes` after forgetting what an earlier request left unread.
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        while self.socket.receive()?.is_some() {}
+        self.socket.send(bytes)
+    }
+
+    fn receive(&self) -> io::Result<Vec<u8>> {
+        loop {
+            if let Some(datagram) = self.socket.receive()? {
+                return Ok(datagram);
+            }
+            if !self.socket.wait(ACKNOWLEDGEMENT_TIMEOUT)? {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+
     /// Waits for the acknowledgement of `batch`, or for the first error of one of its messages.
     fn outcome(&self, batch: &Batch) -> io::Result<Option<(Option<Message>, Acknowledgement)>> {
         loop {
-            let Some(datagram) = self.socket.receive()? else {
-                if self.socket.wait(ACKNOWLEDGEMENT_TIMEOUT)? {
-                    continue;
-                }
-                return Err(io::ErrorKind::TimedOut.into());
-            };
+            let datagram = self.receive()?;
             for received in messages(&datagram).filter(|received| received.kind == NLMSG_ERROR) {
                 let Some(acknowledgement) = Acknowledgement::read(received.payload) else {
                     continue;

@@ -14,10 +14,16 @@
 //! | [`element`] | elements of the sets |
 //! | [`program`] | what is in the kernel, and the change that a new plan needs |
 //! | [`transaction`] | such a change as data |
+//! | [`encode`] | a transaction as nfnetlink bytes |
+//! | [`fake`] | a kernel in memory: refuses what the kernel refuses, and routes packets |
+//! | [`kernel`] | EDGE: commits transactions |
+//! | [`monitor`] | EDGE: tells when somebody else changes our tables |
 
 pub mod element;
 pub mod encode;
+pub mod fake;
 pub mod kernel;
+pub mod monitor;
 pub mod names;
 pub mod program;
 pub mod ruleset;

@@ -34,6 +34,8 @@ pub(crate) struct Received<'bytes> {
     pub(crate) kind: u16,
     /// Sequence number of the request it belongs to.
     pub(crate) sequence: u32,
+    /// Port of the socket whose request it belongs to.
+    pub(crate) port: u32,
     /// What follows the header.
     pub(crate) payload: &'bytes [u8],
 }
@@ -111,9 +113,11 @@ pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Received<'_>> {
         let header: &[u8; HEADER_BYTES] = rest.first_chunk()?;
         let length = usize::try_from(u32::from_ne_bytes(*header.first_chunk()?)).ok()?;
         let payload = rest.get(HEADER_BYTES..length)?;
+        let word = |at: usize| u32::from_ne_bytes(std::array::from_fn(|byte| header[at + byte]));
         let received = Received {
             kind: u16::from_ne_bytes([header[4], header[5]]),
-            sequence: u32::from_ne_bytes([header[8], header[9], header[10], header[11]]),
+            sequence: word(8),
+            port: word(12),
             payload,
         };
         rest = rest.get(message_length(rest)..).unwrap_or_default();

@@ -1,0 +1,235 @@
+//! Whatever the cluster does, the rules send packets where the plan says.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use podway_cluster_model::arbitrary;
+use podway_cluster_model::builder::{Builder, Change};
+use podway_cluster_model::name::NodeName;
+use podway_cluster_model::snapshot::Delta;
+use podway_proxy_nft::fake::{FakeKernel, From, Outcome, Packet};
+use podway_proxy_nft::program::{Options, Program};
+use podway_proxy_plan::node::NodeView;
+use podway_proxy_plan::plan::{Family, FrontendKey};
+use podway_proxy_plan::planner::Planner;
+use podway_proxy_plan::policy::Policy;
+use podway_proxy_plan::route::{self, SourcePlace, Verdict, route};
+use proptest::prelude::*;
+
+/// A node with its rules: everything between a change in the cluster and the kernel.
+struct Node {
+    builder: Builder,
+    planner: Planner,
+    program: Program,
+    kernel: FakeKernel,
+}
+
+impl Node {
+    fn new(policy: &Policy) -> Self {
+        let options = Options { cluster_cidrs: policy.cluster_cidrs.clone(), ..Options::default() };
+        let mut node = Self {
+            builder: Builder::new(),
+            planner: Planner::new(policy.clone(), NodeView::bare(NodeName::new("node-1").unwrap())),
+            program: Program::new(options),
+            kernel: FakeKernel::default(),
+        };
+        node.write_everything();
+        node
+    }
+
+    fn write_everything(&mut self) {
+        for family in Family::ALL {
+            self.kernel.commit(&self.program.full(family)).unwrap();
+        }
+    }
+
+    fn apply(&mut self, changes: Vec<Change>) -> Result<(), TestCaseError> {
+        let (snapshot, delta) = self.builder.apply(changes);
+        let changes = self.planner.update(&snapshot, &delta);
+        for transaction in self.program.update(changes.plans) {
+            self.kernel
+                .commit(&transaction)
+                .map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{transaction}")))?;
+        }
+        Ok(())
+    }
+
+    /// Keys of all frontends, and some addresses beside them that no frontend has.
+    fn destinations(&self) -> BTreeSet<FrontendKey> {
+        let frontends = self.planner.plans().flat_map(|plan| &plan.ports);
+        frontends
+            .flat_map(|port| &port.frontends)
+            .flat_map(|frontend| {
+                let key = frontend.key;
+                let beside = key.port.number().checked_add(1).and_then(|port| {
+                    Some(FrontendKey { port: podway_cluster_model::port::Port::new(port)?, ..key })
+                });
+                [Some(key), beside].into_iter().flatten()
+            })
+            .collect()
+    }
+
+    /// Sources that rules may tell apart: endpoints of the Service, a pod, the node, the world.
+    fn sources(&self, destination: FrontendKey) -> BTreeSet<IpAddr> {
+        let family = Family::of(destination.address);
+        let fixed: [&str; 2] = match family {
+            Family::Ip => ["10.244.77.77", "203.0.113.9"],
+            Family::Ip6 => ["fd00:10:244:77::77", "2001:db8::9"],
+        };
+        let backends = self
+            .planner
+            .frontend(destination)
+            .into_iter()
+            .flat_map(|(port, _)| [&port.cluster, &port.local])
+            .flat_map(|pool| pool.iter().map(|backend| backend.address.ip()));
+        let node = self.planner.node().addresses.iter().copied();
+        fixed
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .chain(backends)
+            .chain(node.filter(|address| Family::of(*address) == family))
+            .collect()
+    }
+}
+
+fn packet(source: IpAddr, to: FrontendKey, from: From) -> Packet {
+    let FrontendKey { address: destination, protocol, port } = to;
+    Packet { source, destination, protocol, port, from }
+}
+
+/// What the plan says of `packet`, in the words of the fake kernel.
+fn expected(planner: &Planner, packet: &Packet) -> BTreeSet<Outcome> {
+    let Packet { source, destination, protocol, port, .. } = *packet;
+    match route(planner, &route::Packet { source, destination, protocol, port }) {
+        Verdict::Untouched => [Outcome::Sent { to: None, masqueraded: false }].into(),
+        Verdict::Reject => [Outcome::Refused].into(),
+        Verdict::Drop => [Outcome::Dropped].into(),
+        Verdict::Dnat(targets) => targets
+            .into_iter()
+            .map(|target| Outcome::Sent {
+                to: Some(target.backend.address),
+                masqueraded: target.masquerade,
+            })
+            .collect(),
+    }
+}
+
+fn policies() -> impl Strategy<Value = Policy> {
+    (any::<bool>(), any::<bool>()).prop_map(|(detect_local, masquerade_all)| Policy {
+        cluster_cidrs: if detect_local {
+            vec!["10.244.0.0/16".parse().unwrap(), "fd00:10:244::/48".parse().unwrap()]
+        } else {
+            Vec::new()
+        },
+        masquerade_all,
+        allow_external_ips: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
+        ..Policy::default()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rules_send_packets_where_the_plan_says(
+        policy in policies(),
+        start in arbitrary::cluster(),
+        steps in prop::collection::vec(arbitrary::changes(6), 0..6),
+    ) {
+        let mut node = Node::new(&policy);
+        node.apply(start)?;
+        for step in steps {
+            node.apply(step)?;
+        }
+        for destination in node.destinations() {
+            for source in node.sources(destination) {
+                let place = route::source_place(&node.planner, source);
+                let from = if place == SourcePlace::Node { From::ThisNode } else { From::Elsewhere };
+                let packet = packet(source, destination, from);
+                prop_assert_eq!(
+                    node.kernel.outcomes(&packet),
+                    expected(&node.planner, &packet),
+                    "{:?}", packet
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn changes_one_by_one_end_where_a_full_write_does(
+        policy in policies(),
+        start in arbitrary::cluster(),
+        steps in prop::collection::vec(arbitrary::changes(6), 0..6),
+    ) {
+        let mut node = Node::new(&policy);
+        node.apply(start)?;
+        for step in steps {
+            node.apply(step)?;
+        }
+        let changed = node.kernel.clone();
+        node.write_everything();
+        prop_assert_eq!(&changed, &node.kernel, "the program and the kernel drifted apart");
+
+        // A node that sees only the end agrees, but for which endpoint has which slot.
+        let (snapshot, _) = node.builder.apply([]);
+        let mut fresh = Node::new(&policy);
+        let changes = fresh.planner.update(&snapshot, &Delta::everything(&snapshot));
+        for transaction in fresh.program.update(changes.plans) {
+            fresh.kernel.commit(&transaction).unwrap();
+        }
+        prop_assert_eq!(fresh.destinations(), node.destinations());
+        for destination in node.destinations() {
+            for source in node.sources(destination) {
+                let packet = packet(source, destination, From::Elsewhere);
+                prop_assert_eq!(fresh.kernel.outcomes(&packet), node.kernel.outcomes(&packet));
+            }
+        }
+    }
+}
+
+#[test]
+fn one_endpoint_less_is_one_element_less() {
+    let text = |number: u8| format!("10.244.0.{number}");
+    let backend = |number| podway_proxy_plan::plan::Backend {
+        address: (text(number).parse::<IpAddr>().unwrap(), 8080).into(),
+        place: podway_proxy_plan::plan::Place::Elsewhere,
+    };
+    let plan = |numbers: &[u8]| {
+        use podway_cluster_model::name::{PortName, ServiceName};
+        use podway_cluster_model::port::{Port, Protocol};
+        use podway_proxy_plan::plan::*;
+        std::sync::Arc::new(ServicePlan {
+            name: ServiceName::new("shop", "web").unwrap(),
+            ports: vec![PortPlan {
+                family: Family::Ip,
+                name: PortName::new("http").unwrap(),
+                protocol: Protocol::Tcp,
+                affinity: Default::default(),
+                frontends: vec![Frontend {
+                    key: FrontendKey {
+                        address: "10.96.0.1".parse().unwrap(),
+                        protocol: Protocol::Tcp,
+                        port: Port::new(80).unwrap(),
+                    },
+                    origin: Origin::ClusterIp,
+                    action: Action::Balance {
+                        pool: Pool::Cluster,
+                        masquerade: Masquerade::OffCluster,
+                    },
+                }],
+                cluster: numbers.iter().copied().map(backend).collect(),
+                local: [].into(),
+            }],
+        })
+    };
+    let mut program = Program::new(Options::default());
+    let before = plan(&[1, 2, 3, 4]);
+    let name = before.name.clone();
+    program.update([(name.clone(), Some(before))]);
+    let [ip, ip6] = program.update([(name, Some(plan(&[1, 2, 4])))]);
+    assert_eq!(
+        ip.to_string(),
+        "delete element ip podway backends { 10.96.0.1 . tcp . 80 . 2 : 10.244.0.3 . 8080 }\n"
+    );
+    assert!(ip6.is_empty());
+}
