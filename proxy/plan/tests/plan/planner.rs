@@ -74,6 +74,17 @@ fn update_visits_no_service_outside_the_delta() {
 }
 
 #[test]
+fn change_of_the_own_node_that_decides_nothing_visits_no_service() {
+    let mut world = World::web(web(), vec![here("10.244.1.5")]);
+    let leaving = Node { eligibility: Eligibility::Leaving, ..node() };
+    // As above, the snapshot lacks the Service.
+    let (snapshot, delta) = Builder::new().apply([Change::Node(leaving)]);
+    assert!(delta.nodes.contains(&node_name("node-1")));
+    assert!(world.planner.update(&snapshot, &delta).is_empty());
+    assert_eq!(world.tcp(POD_HERE, CLUSTER_IP), "10.244.1.5:8080");
+}
+
+#[test]
 fn replan_finds_what_no_delta_named() {
     let mut world = World::web(web(), vec![here("10.244.1.5")]);
     let mut other = Builder::new();

@@ -9,7 +9,7 @@ use podway_cluster_model::endpoint::Condition;
 use podway_cluster_model::name::{ObjectName, ServiceName};
 use podway_cluster_model::node::Node;
 use podway_cluster_model::port::{Port, Protocol};
-use podway_cluster_model::service::{ProxyOwner, Service};
+use podway_cluster_model::service::{ProxyOwner, Service, ServiceKind};
 use podway_cluster_model::snapshot::{Delta, ServiceEntry, Snapshot};
 use podway_proxy_plan::check::check;
 use podway_proxy_plan::claims::Conflict;
@@ -21,9 +21,10 @@ use podway_proxy_plan::route::{Packet, Verdict, route};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::TestRng;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{TestRng, TestRunner};
 
-use crate::support::{SOURCES, ip, nets, node_name};
+use crate::support::{SOURCES, ip, nets, node_name, port as number};
 
 fn policies() -> impl Strategy<Value = Policy> {
     let node_ports = select(vec![
@@ -43,7 +44,7 @@ fn policies() -> impl Strategy<Value = Policy> {
     )
 }
 
-/// Objects of a cluster whose node ports are few, so that Services meet there.
+/// Objects of a cluster whose addresses and ports are few, so that Services meet there.
 fn clusters() -> impl Strategy<Value = Vec<Change>> {
     arbitrary::cluster().prop_map(crowd)
 }
@@ -61,13 +62,27 @@ fn histories() -> impl Strategy<Value = Vec<Vec<Change>>> {
 fn crowd(mut changes: Vec<Change>) -> Vec<Change> {
     for change in &mut changes {
         if let Change::Service(service) = change {
-            for port in &mut service.ports {
-                port.node_port =
-                    port.node_port.and_then(|number| Port::new(30_000 + number.number() % 3));
-            }
+            crowd_service(service);
         }
     }
     changes
+}
+
+/// Maps addresses, ports and ages to few.
+fn crowd_service(service: &mut Service) {
+    if let ServiceKind::ClusterIp(addresses) = &mut service.kind {
+        for address in addresses {
+            *address = match address {
+                IpAddr::V4(address) => ip(&format!("10.96.0.{}", address.octets()[3] % 4 + 1)),
+                IpAddr::V6(address) => ip(&format!("fd00:96::{}", address.octets()[15] % 4 + 1)),
+            };
+        }
+    }
+    for port in &mut service.ports {
+        port.port = if port.port.number() % 2 == 0 { number(80) } else { number(443) };
+        port.node_port = port.node_port.map(|found| number(30_000 + found.number() % 3));
+    }
+    service.created_unix_seconds = service.created_unix_seconds.map(|seconds| seconds % 3);
 }
 
 fn new_planner(policy: &Policy) -> Planner {
@@ -186,12 +201,13 @@ fn usable(entry: &ServiceEntry) -> BTreeSet<(Protocol, SocketAddr)> {
     usable
 }
 
-/// Sends a packet of each kind of source to each destination.
+/// Sends a packet of each kind of source, and of every endpoint, to each destination.
 fn verdicts(planner: &Planner, snapshot: &Snapshot) -> Vec<(Packet, Verdict)> {
-    let sources: Vec<IpAddr> = SOURCES
+    let sources: BTreeSet<IpAddr> = SOURCES
         .into_iter()
         .chain(["10.244.0.1", "fd00:244::1", "2001:db8:1::1", "2001:db8::99"])
         .map(ip)
+        .chain(snapshot.services.values().flat_map(|entry| usable(entry)).map(|(_, at)| at.ip()))
         .collect();
     let mut verdicts = Vec::new();
     for (destination, protocol, port) in destinations(snapshot) {
@@ -287,4 +303,35 @@ fn arbitrary_and_reordered() -> impl Strategy<Value = (std::sync::Arc<Snapshot>,
         let reordered = reorder(&snapshot, &mut rng);
         (snapshot, reordered)
     })
+}
+
+#[test]
+fn generated_clusters_show_every_verdict_and_conflicts() {
+    let mut runner = TestRunner::deterministic();
+    let mut seen = BTreeSet::new();
+    for _ in 0..200 {
+        let cluster = clusters().new_tree(&mut runner).unwrap().current();
+        let policy = policies().new_tree(&mut runner).unwrap().current();
+        let (snapshot, _) = Builder::new().apply(cluster);
+        let planner = plan_everything(&policy, &snapshot);
+        if planner.conflicts().next().is_some() {
+            seen.insert("conflict");
+        }
+        for (_, verdict) in verdicts(&planner, &snapshot) {
+            match verdict {
+                Verdict::Untouched => seen.insert("untouched"),
+                Verdict::Reject => seen.insert("reject"),
+                Verdict::Drop => seen.insert("drop"),
+                Verdict::Dnat(targets) if targets.iter().all(|target| target.masquerade) => {
+                    seen.insert("masqueraded")
+                }
+                Verdict::Dnat(targets) if targets.iter().any(|target| target.masquerade) => {
+                    seen.insert("hairpin")
+                }
+                Verdict::Dnat(_) => seen.insert("kept"),
+            };
+        }
+    }
+    let all = ["conflict", "drop", "hairpin", "kept", "masqueraded", "reject", "untouched"];
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
 }

@@ -93,6 +93,7 @@ fn of_two_endpoints_at_one_address_the_one_that_stays_counts() {
             terminating(there(address)),
             "none",
         ),
+        ("the same, the other way", not_ready(there(address)), terminating(here(address)), "none"),
         ("ready, not ready", here(address), not_ready(there(address)), "here"),
     ];
     for (row, one, other, expected) in rows {
@@ -127,4 +128,23 @@ fn endpoint_in_two_slices_serves_once() {
         ],
     );
     assert_eq!(world.tcp(POD_HERE, CLUSTER_IP), "10.244.1.1:8080");
+}
+
+#[test]
+fn of_two_ready_endpoints_at_one_address_the_same_counts_whatever_the_slices_are_called() {
+    let address = "10.244.1.1";
+    let verdicts = [(here(address), there(address)), (there(address), here(address))].map(
+        |(first, second)| {
+            let world = World::new(
+                policy(),
+                [
+                    Change::Service(web_with(Local, Cluster)),
+                    Change::Slice(slice("default/web", "web-a", vec![first])),
+                    Change::Slice(slice("default/web", "web-b", vec![second])),
+                ],
+            );
+            world.tcp(POD_HERE, CLUSTER_IP)
+        },
+    );
+    assert_eq!(verdicts[0], verdicts[1]);
 }
