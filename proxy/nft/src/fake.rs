@@ -290,7 +290,13 @@ impl FakeTable {
             (ElementKey::Range(one), ElementKey::Range(other)) => {
                 one != *other && (one.contains(other) || other.contains(&one))
             }
-            _ => false,
+            (
+                ElementKey::Frontend(_)
+                | ElementKey::Slot(..)
+                | ElementKey::Address(_)
+                | ElementKey::Range(_),
+                _,
+            ) => false,
         };
         let occupied = elements.get(&key).is_some_and(|there| *there != value)
             || matches!(key, ElementKey::Range(_)) && elements.keys().any(overlaps);
@@ -323,7 +329,7 @@ impl FakeTable {
         for rule in &chain.rules {
             match self.run_rule(rule, state, draw) {
                 Flow::Continue => {}
-                end => return end,
+                end @ (Flow::Return | Flow::Accept | Flow::Drop | Flow::Reject) => return end,
             }
         }
         Flow::Return
@@ -337,7 +343,7 @@ impl FakeTable {
             let flow = match *statement {
                 Statement::Jump(name) => match self.call(name, state, draw) {
                     Flow::Return => Flow::Continue,
-                    end => end,
+                    end @ (Flow::Continue | Flow::Accept | Flow::Drop | Flow::Reject) => end,
                 },
                 Statement::Goto(name) => self.call(name, state, draw),
                 Statement::Return => Flow::Return,
