@@ -311,3 +311,54 @@ impl ZoneConfig {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zone_must_be_a_name_below_the_root() {
+        assert!(matches!(ZoneConfig::new("a..b"), Err(ConfigError::Malformed { .. })));
+        assert!(matches!(ZoneConfig::new(&"a".repeat(64)), Err(ConfigError::Malformed { .. })));
+        assert!(matches!(ZoneConfig::new("."), Err(ConfigError::Root { .. })));
+        assert!(matches!(ZoneConfig::new(""), Err(ConfigError::Root { .. })));
+        let long = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(59)].join(".");
+        assert!(matches!(ZoneConfig::new(&long), Err(ConfigError::TooLong { .. })));
+    }
+
+    #[test]
+    fn zone_may_end_in_a_dot_and_keeps_its_spelling() {
+        for text in ["Cluster.Local", "Cluster.Local."] {
+            assert_eq!(ZoneConfig::new(text).unwrap().domain().to_ascii(), "Cluster.Local.");
+        }
+    }
+
+    #[test]
+    fn forward_and_reverse_zones_are_in_their_own_trees() {
+        assert!(matches!(ZoneConfig::new("10.IN-ADDR.arpa"), Err(ConfigError::WrongTree { .. })));
+        assert!(matches!(
+            ReverseZone::new("cluster.local", MissingPointer::NxDomain),
+            Err(ConfigError::WrongTree { .. })
+        ));
+    }
+
+    #[test]
+    fn zone_is_given_once() {
+        let config = ZoneConfig::new("cluster.local").unwrap();
+        assert!(matches!(
+            config.clone().with_further_domain("CLUSTER.local."),
+            Err(ConfigError::Duplicate { .. })
+        ));
+        let twice = || ReverseZone::new("ip6.arpa", MissingPointer::NotOurs).unwrap();
+        assert!(matches!(
+            config.with_reverse_zones([twice(), twice()]),
+            Err(ConfigError::Duplicate { .. })
+        ));
+    }
+
+    #[test]
+    fn ttl_is_at_most_an_hour() {
+        assert!(Ttl::from_seconds(3600).is_ok());
+        assert!(matches!(Ttl::from_seconds(3601), Err(ConfigError::Ttl { seconds: 3601 })));
+    }
+}

@@ -46,7 +46,10 @@ pub(crate) fn label(address: IpAddr) -> String {
         IpAddr::V4(_) | IpAddr::V6(_) => address.to_string(),
     };
     let mut label = text.replace(['.', ':'], "-");
-    // A host name does not end in a dash.
+    // A host name neither starts nor ends in a dash (RFC 952).
+    if label.starts_with('-') {
+        label.insert(0, '0');
+    }
     if label.ends_with('-') {
         label.push('0');
     }
@@ -66,8 +69,8 @@ mod tests {
             ("fd00:244::7", "fd00-244--7"),
             ("5678:abcd::1", "5678-abcd--1"),
             ("fd00:1::", "fd00-1--0"),
-            ("::", "--0"),
-            ("::ffff:10.0.0.1", "--ffff-a00-1"),
+            ("::", "0--0"),
+            ("::ffff:10.0.0.1", "0--ffff-a00-1"),
         ] {
             assert_eq!(label(address.parse().unwrap()), expected);
         }

@@ -56,8 +56,8 @@ impl Dump<'_, '_> {
         writeln!(self.formatter, "; pods: {pods}")?;
         for zone in self.index.config().zones().skip(1) {
             let what = match zone.kind {
-                ZoneKind::Forward => "as well",
-                ZoneKind::Reverse(_) => "addresses",
+                ZoneKind::Forward => "zone",
+                ZoneKind::Reverse(_) => "reverse zone",
             };
             writeln!(self.formatter, "; {what}: {}", zone.apex)?;
         }
@@ -124,5 +124,23 @@ impl Dump<'_, '_> {
             return writeln!(self.formatter, "{} {} IN TXT \"{text}\"", record.name, record.ttl);
         }
         writeln!(self.formatter, "{record}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::PodMode;
+    use crate::fixture::{cluster, config, index};
+    use crate::index::ZoneIndex;
+
+    #[test]
+    fn zone_is_written_in_order() {
+        let index = index(config().with_pods(PodMode::Verified), cluster());
+        assert_eq!(index.to_string(), include_str!("dump/zone.txt"));
+    }
+
+    #[test]
+    fn unsynced_zone_says_so() {
+        assert_eq!(ZoneIndex::new(config()).to_string(), "; cluster.local. is not synced\n");
     }
 }

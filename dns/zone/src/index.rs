@@ -203,3 +203,6 @@ fn next_serial(serial: u32, now_unix_seconds: u64) -> u32 {
     let is_ahead = now != serial && now.wrapping_sub(serial) < 1 << 31;
     if is_ahead || serial == 0 { now } else { serial.wrapping_add(1) }
 }
+
+#[cfg(test)]
+mod tests;
