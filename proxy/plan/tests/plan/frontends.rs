@@ -71,6 +71,14 @@ fn family_without_cluster_ip_has_no_frontend() {
 }
 
 #[test]
+fn family_without_cluster_ip_has_no_node_port() {
+    let node_ports = NodePortAddresses::Cidrs(nets(&["0.0.0.0/0", "::/0"]));
+    let world = with_service(Policy { node_ports, ..policy() }, web());
+    assert_eq!(world.tcp(OUTSIDE, NODE_PORT), "reject");
+    assert_eq!(world.tcp("2001:db8::7", "[2001:db8:1::1]:30080"), "untouched");
+}
+
+#[test]
 fn services_that_are_not_ours_have_no_frontend() {
     let mut rows = [
         ("another proxy's", web()),
