@@ -18,7 +18,7 @@ const MAX_SUBDOMAIN_OCTETS: usize = 253;
 const MAX_PORT_NAME_OCTETS: usize = 63;
 
 /// Why a text is not the name it should be.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Error)]
 pub enum NameError {
     /// The text is empty.
     #[error("is empty")]

@@ -49,7 +49,7 @@ impl fmt::Display for Protocol {
 }
 
 /// A text that names no protocol of a Service port.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Error)]
 #[error("{text:?} is not one of TCP, UDP, SCTP")]
 pub struct UnknownProtocol {
     /// The text found.
@@ -98,7 +98,7 @@ impl fmt::Display for Port {
 }
 
 /// A number that is no port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Error)]
 #[error("{number} is not in 1..=65535")]
 pub struct PortOutOfRange {
     /// The number found.
