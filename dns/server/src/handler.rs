@@ -55,12 +55,12 @@ pub(crate) struct Later {
     ask: Ask,
     message: Vec<u8>,
     slot: Slot,
-    record: Record,
+    sample: Sample,
 }
 
 /// What the metrics need to know of a query.
 #[derive(Debug, Clone)]
-struct Record {
+struct Sample {
     entrance: Entrance,
     ipv4: bool,
     request_octets: usize,
@@ -85,7 +85,7 @@ impl Handler {
 
     /// Deals with a message; a reply, if there is one now, is written into `out`.
     pub(crate) fn handle(&self, arrival: Arrival<'_>, out: &mut Vec<u8>) -> Handled {
-        let record = Record {
+        let sample = Sample {
             entrance: arrival.entrance.clone(),
             ipv4: arrival.client.ip().to_canonical().is_ipv4(),
             request_octets: arrival.message.len(),
@@ -101,7 +101,7 @@ impl Handler {
             Ok(Outcome::Ask(ask)) => {
                 if let Some(slot) = self.forwarder.slot() {
                     let message = arrival.message.to_vec();
-                    return Handled::Later(Box::new(Later { ask: *ask, message, slot, record }));
+                    return Handled::Later(Box::new(Later { ask: *ask, message, slot, sample }));
                 }
                 self.fail(&ask.query, ask.errand, transport, out)
             }
@@ -112,14 +112,14 @@ impl Handler {
                 self.fail(&query, Errand::Forward, transport, out)
             }
         };
-        self.record(record, replied, out.len());
+        self.record(sample, replied, out.len());
         Handled::Reply
     }
 
     /// Asks upstreams and writes the reply into `out`.
     pub(crate) async fn finish(&self, later: Later, out: &mut Vec<u8>) {
-        let Later { ask: Ask { query, errand }, message, slot, record } = later;
-        let transport = record.entrance.transport;
+        let Later { ask: Ask { query, errand }, message, slot, sample } = later;
+        let transport = sample.entrance.transport;
         let replied = match errand {
             Errand::Forward => {
                 let outgoing = Outgoing::new(message, &query, self.policy.udp_payload_octets);
@@ -146,7 +146,7 @@ impl Handler {
                 replied(&query, body.rcode, Source::Zone)
             }
         };
-        self.record(record, replied, out.len());
+        self.record(sample, replied, out.len());
     }
 
     /// Writes the reply of an upstream, or the question with TC if it is too large.
@@ -184,8 +184,8 @@ impl Handler {
     }
 
     /// Hands a reply to the metrics.
-    fn record(&self, record: Record, replied: Replied, response_octets: usize) {
-        let Record { entrance, ipv4, request_octets, started } = record;
+    fn record(&self, sample: Sample, replied: Replied, response_octets: usize) {
+        let Sample { entrance, ipv4, request_octets, started } = sample;
         let duration = started.elapsed();
         let exchange = Exchange { replied, ipv4, request_octets, response_octets, duration };
         self.metrics.exchanged(&entrance, &exchange);

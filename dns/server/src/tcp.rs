@@ -82,7 +82,6 @@ async fn accept(
 ) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, client) = listener.accept().await?;
-    stream.set_nodelay(true)?;
     Ok((stream, client, slot))
 }
 
@@ -138,6 +137,7 @@ impl Connection {
 
     /// Answers until the client ends, is idle or the server stops; then sends what is still owed.
     async fn run(mut self, mut stop: Stop) -> io::Result<()> {
+        self.writer.as_ref().set_nodelay(true)?;
         loop {
             match self.next_event(&mut stop).await? {
                 Event::Query => self.answer().await?,

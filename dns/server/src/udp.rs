@@ -127,7 +127,7 @@ impl Worker {
     /// stop that could be answered.
     async fn drain(&mut self) {
         let deadline = Instant::now() + DRAIN;
-        while self.take_batch().await == Queue::PerhapsMore {}
+        while self.take_batch().await == Queue::PerhapsMore && Instant::now() < deadline {}
         while !self.later.is_empty() {
             tokio::select! {
                 () = sleep_until(deadline) => return,

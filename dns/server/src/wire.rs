@@ -256,3 +256,7 @@ enum Compression {
     /// It must be spelled out.
     Forbidden,
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

@@ -89,3 +89,73 @@ impl Reply {
         self.flags() & TC != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::{Parsed, parse};
+
+    const QUERY: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\x01\x03wWw\0\0\x41\0\x01\
+                           \0\0\x29\x10\0\0\0\0\0\0\0";
+
+    fn outgoing() -> Outgoing {
+        let Parsed::Query(query) = parse(QUERY) else { panic!("not a query") };
+        Outgoing::new(QUERY.to_vec(), &query, 1232)
+    }
+
+    /// The query turned into a reply under `id`.
+    fn reply(id: u16, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut message = outgoing().with_id(id);
+        message[2] |= 0x80;
+        change(&mut message);
+        message
+    }
+
+    #[test]
+    fn only_id_and_offered_size_differ_from_what_the_client_sent() {
+        let sent = outgoing().with_id(0xBEEF);
+        let mut expected = QUERY.to_vec();
+        expected[..2].copy_from_slice(&[0xBE, 0xEF]);
+        expected[24..26].copy_from_slice(&1232u16.to_be_bytes());
+        assert_eq!(sent, expected);
+    }
+
+    #[test]
+    fn reply_gets_the_clients_id_and_spelling_and_offers_recursion() {
+        let upstream = reply(9, |message| message[12..16].copy_from_slice(b"\x03WWW"));
+        let accepted = outgoing().accept(9, &upstream).unwrap();
+        assert_eq!(accepted.message[..2], QUERY[..2]);
+        assert_eq!(accepted.message[12..21], QUERY[12..21]);
+        assert_eq!(accepted.flags(), QR | RA | 0x0100);
+    }
+
+    #[test]
+    fn messages_that_are_not_the_reply_are_told_apart() {
+        let outgoing = outgoing();
+        let cases: [(&str, Vec<u8>); 6] = [
+            ("another id", reply(8, |_| {})),
+            ("a query", reply(9, |message| message[2] &= 0x7F)),
+            ("another name", reply(9, |message| message[13] = b'v')),
+            // 'A' and 'a' as numbers: types must not be compared as letters.
+            ("another type", reply(9, |message| message[18] = 0x61)),
+            ("two questions", reply(9, |message| message[5] = 2)),
+            ("cut within the question", reply(9, |message| message.truncate(19))),
+        ];
+        for (case, message) in cases {
+            assert_eq!(outgoing.accept(9, &message), None, "{case}");
+        }
+    }
+
+    #[test]
+    fn error_without_question_is_known_as_such() {
+        let bare = |rcode: u8, id: u16| {
+            let mut message = reply(id, |message| message.truncate(12));
+            message[3] = rcode;
+            message[5] = 0;
+            message
+        };
+        assert!(outgoing().is_bare_error(9, &bare(1, 9)));
+        assert!(!outgoing().is_bare_error(9, &bare(0, 9)));
+        assert!(!outgoing().is_bare_error(9, &bare(1, 8)));
+    }
+}

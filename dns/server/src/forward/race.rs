@@ -45,3 +45,29 @@ impl Race {
         self.excluded.contains(&false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_upstream_is_asked_before_one_is_asked_again() {
+        let mut race = Race::new(3, 1);
+        assert!(race.has_unasked());
+        assert_eq!([race.next(), race.next(), race.next()], [Some(1), Some(2), Some(0)]);
+        assert!(!race.has_unasked());
+        assert_eq!(race.next(), Some(1));
+    }
+
+    #[test]
+    fn upstreams_that_failed_are_left_out_until_none_is_left() {
+        let mut race = Race::new(3, 0);
+        assert_eq!(race.next(), Some(0));
+        race.exclude(0);
+        assert_eq!([race.next(), race.next(), race.next()], [Some(1), Some(2), Some(1)]);
+        race.exclude(1);
+        race.exclude(2);
+        assert!(!race.may_ask());
+        assert_eq!(race.next(), None);
+    }
+}
