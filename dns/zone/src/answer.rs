@@ -71,10 +71,10 @@ pub fn answer(index: &ZoneIndex, name: &Name, record_type: RecordType) -> Answer
     let node = match locate(tables, config, zone, &lowered) {
         Existence::Missing => return Answer::NxDomain { soa: soa() },
         Existence::NotOurs => return Answer::NotOurs,
-        Existence::Exists(Node::Alias(target)) => return alias(name, record_type, target, &origin),
+        Existence::Exists(Node::Alias(target)) => return alias(name, record_type, target, origin),
         Existence::Exists(node) => node,
     };
-    let question = Question { index, tables, name, origin: &origin };
+    let question = Question { index, tables, name, origin };
     let Sections { answers, additionals } = question.sections(node, record_type);
     if answers.is_empty() {
         return Answer::NoData { soa: soa() };
@@ -82,8 +82,10 @@ pub fn answer(index: &ZoneIndex, name: &Name, record_type: RecordType) -> Answer
     Answer::Records { answers, additionals }
 }
 
-/// An alias for every type but its own. ANY is not expanded, so it stops here as well.
-fn alias(name: &Name, record_type: RecordType, target: &Name, origin: &Origin) -> Answer {
+/// An alias for every type but its own (RFC 1034 §3.6.2); CoreDNS makes it one for addresses only.
+///
+/// ANY is not expanded, so it stops here as well.
+fn alias(name: &Name, record_type: RecordType, target: &Name, origin: Origin<'_>) -> Answer {
     let cname = origin.cname(name, target.clone());
     if matches!(record_type, RecordType::CNAME | RecordType::ANY) {
         return Answer::Records { answers: vec![cname], additionals: Vec::new() };
@@ -110,7 +112,7 @@ struct Question<'a> {
     tables: &'a Tables,
     /// The name as the client spelled it: the owner of the answers.
     name: &'a Name,
-    origin: &'a Origin,
+    origin: Origin<'a>,
 }
 
 impl Question<'_> {
@@ -217,7 +219,7 @@ impl Question<'_> {
 
     /// The names that an address leads to: of Services that have it, else of endpoints.
     fn pointers(&self, address: IpAddr, keys: &[ServiceKey]) -> Sections {
-        let primary = Origin { apex: self.index.config().domain().clone(), ttl: self.origin.ttl };
+        let primary = self.origin.at(self.index.config().domain());
         let services = || keys.iter().filter_map(|key| self.tables.service(key));
         let mut targets: Vec<Name> = services()
             .filter(|records| records.owns(address))

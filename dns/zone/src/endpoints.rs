@@ -19,13 +19,13 @@ const MAX_LABEL_OCTETS: usize = 63;
 
 /// What an endpoint is called.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum EndpointName {
+enum EndpointName {
     /// The host name that the pod claims under this Service.
     Hostname(Hostname),
     /// The name of the pod, which is one label.
     Pod(LocalName),
-    /// The dashed address, spelled when it is needed.
-    Address,
+    /// The dashed address, spelled when it is needed; the pod's name where it is one more name.
+    Address(Option<LocalName>),
 }
 
 /// One ready endpoint; several when slices give it different ports.
@@ -33,10 +33,10 @@ pub(crate) enum EndpointName {
 pub(crate) struct ReadyEndpoint {
     /// Its address.
     pub(crate) address: IpAddr,
-    /// What SRV and PTR records call it.
+    /// What it is called.
     name: EndpointName,
     /// Which of the port lists is its own.
-    ports: usize,
+    ports: u32,
 }
 
 impl ReadyEndpoint {
@@ -45,7 +45,16 @@ impl ReadyEndpoint {
         match &self.name {
             EndpointName::Hostname(hostname) => hostname.as_str().to_owned(),
             EndpointName::Pod(pod) => pod.as_str().to_owned(),
-            EndpointName::Address => dashed::label(self.address),
+            EndpointName::Address(_) => dashed::label(self.address),
+        }
+    }
+
+    /// The host name or pod name that it answers to.
+    fn text(&self) -> Option<&str> {
+        match &self.name {
+            EndpointName::Hostname(hostname) => Some(hostname.as_str()),
+            EndpointName::Pod(pod) => Some(pod.as_str()),
+            EndpointName::Address(pod) => pod.as_ref().map(LocalName::as_str),
         }
     }
 
@@ -53,7 +62,7 @@ impl ReadyEndpoint {
     fn has_dashed_name(&self) -> bool {
         match self.name {
             EndpointName::Hostname(_) => false,
-            EndpointName::Pod(_) | EndpointName::Address => true,
+            EndpointName::Pod(_) | EndpointName::Address(_) => true,
         }
     }
 }
@@ -63,18 +72,10 @@ impl ReadyEndpoint {
 pub(crate) struct Endpoints {
     /// Ordered by address, without duplicates.
     ready: Box<[ReadyEndpoint]>,
-    /// Host names and pod names with the place of their endpoint in `ready`, ordered by text.
-    names: Box<[(EndpointName, usize)]>,
+    /// Places in `ready` of those with a host name or pod name, ordered by that.
+    by_text: Box<[u32]>,
     /// The different lists of ports that slices with ready endpoints have, each ordered.
     ports: Box<[Box<[EndpointPort]>]>,
-}
-
-/// One endpoint of a slice on the way into the tables.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate {
-    endpoint: ReadyEndpoint,
-    /// The name of the pod where it is one more name.
-    alias: Option<LocalName>,
 }
 
 impl Endpoints {
@@ -84,39 +85,26 @@ impl Endpoints {
         pod_names: PodNames,
     ) -> Self {
         let mut ports: Vec<Box<[EndpointPort]>> = Vec::new();
-        let mut candidates = Vec::new();
+        let mut ready = Vec::new();
         for slice in slices {
-            let mut ready =
+            let mut of_slice =
                 slice.endpoints.iter().filter(|endpoint| endpoint.condition.is_ready()).peekable();
-            if ready.peek().is_none() {
+            if of_slice.peek().is_none() {
                 continue;
             }
             let list = ordered_ports(&slice.ports);
-            let place = ports.iter().position(|known| *known == list).unwrap_or_else(|| {
+            let known = ports.iter().position(|known| *known == list).unwrap_or_else(|| {
                 ports.push(list);
                 ports.len() - 1
             });
-            candidates.extend(ready.map(|endpoint| candidate(endpoint, place, pod_names)));
+            ready.extend(of_slice.map(|endpoint| ready_endpoint(endpoint, known, pod_names)));
         }
-        candidates.sort_unstable();
-        let mut ready: Vec<ReadyEndpoint> = Vec::with_capacity(candidates.len());
-        let mut names = Vec::new();
-        for Candidate { endpoint, alias } in candidates {
-            if ready.last() != Some(&endpoint) {
-                ready.push(endpoint);
-            }
-            let place = ready.len() - 1;
-            match (&ready[place].name, alias) {
-                (EndpointName::Address, Some(pod)) => names.push((EndpointName::Pod(pod), place)),
-                (EndpointName::Address, None) => {}
-                (name, _) => names.push((name.clone(), place)),
-            }
-        }
-        names.sort_unstable_by(|left, right| {
-            (text(&left.0), left.1).cmp(&(text(&right.0), right.1))
-        });
-        names.dedup();
-        Self { ready: ready.into(), names: names.into(), ports: ports.into() }
+        ready.sort_unstable();
+        ready.dedup();
+        let mut by_text: Vec<u32> =
+            (0..).zip(&ready).filter(|(_, one)| one.text().is_some()).map(|(at, _)| at).collect();
+        by_text.sort_by_key(|at| ready[place(*at)].text());
+        Self { ready: ready.into(), by_text: by_text.into(), ports: ports.into() }
     }
 
     /// Whether no endpoint is ready.
@@ -138,16 +126,17 @@ impl Endpoints {
 
     /// The endpoints that answer to a lower-case label: as host name, pod name or dashed address.
     pub(crate) fn named<'s>(&'s self, label: &[u8]) -> impl Iterator<Item = &'s ReadyEndpoint> {
-        let start = self.names.partition_point(|(name, _)| text(name).as_bytes() < label);
-        let count = self.names[start..].partition_point(|(name, _)| text(name).as_bytes() == label);
-        let by_name = self.names[start..start + count].iter().map(|(_, place)| &self.ready[*place]);
+        let text = |at: &u32| self.ready[place(*at)].text().map(str::as_bytes);
+        let start = self.by_text.partition_point(|at| text(at) < Some(label));
+        let count = self.by_text[start..].partition_point(|at| text(at) == Some(label));
+        let by_text = self.by_text[start..start + count].iter().map(|at| &self.ready[place(*at)]);
         let by_address = dashed::parse(label).map_or(&[][..], |address| self.at(address));
-        by_name.chain(by_address.iter().filter(|endpoint| endpoint.has_dashed_name()))
+        by_text.chain(by_address.iter().filter(|endpoint| endpoint.has_dashed_name()))
     }
 
     /// The ports of an endpoint.
     pub(crate) fn ports_of(&self, endpoint: &ReadyEndpoint) -> &[EndpointPort] {
-        &self.ports[endpoint.ports]
+        &self.ports[place(endpoint.ports)]
     }
 
     /// The ports that any endpoint has; one stands here as often as lists have it.
@@ -175,33 +164,32 @@ impl Endpoints {
             .iter()
             .filter(|endpoint| endpoint.has_dashed_name())
             .map(|endpoint| dashed::label(endpoint.address));
-        self.names.iter().map(|(name, _)| text(name).to_owned()).chain(dashed).collect()
+        let texts = self.ready.iter().filter_map(ReadyEndpoint::text).map(str::to_owned);
+        texts.chain(dashed).collect()
     }
 }
 
-/// The text of a host name or pod name; those in the table of names always have one.
-fn text(name: &EndpointName) -> &str {
-    match name {
-        EndpointName::Hostname(hostname) => hostname.as_str(),
-        EndpointName::Pod(pod) => pod.as_str(),
-        EndpointName::Address => "",
-    }
+/// An index into a table of one Service; they are kept short since there are many.
+fn place(at: u32) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
 }
 
 /// Decides what an endpoint is called.
-fn candidate(endpoint: &Endpoint, ports: usize, pod_names: PodNames) -> Candidate {
+fn ready_endpoint(endpoint: &Endpoint, ports: usize, pod_names: PodNames) -> ReadyEndpoint {
     // A pod name with a dot is no label, and one of two labels would look like a port.
     let pod = endpoint
         .pod
-        .as_ref()
+        .clone()
         .filter(|pod| pod.as_str().len() <= MAX_LABEL_OCTETS && !pod.as_str().contains('.'));
-    let (name, alias) = match (&endpoint.hostname, pod, pod_names) {
-        (Some(hostname), _, _) => (EndpointName::Hostname(hostname.clone()), None),
-        (None, Some(pod), PodNames::Published) => (EndpointName::Pod(pod.clone()), None),
-        (None, Some(pod), PodNames::Answered) => (EndpointName::Address, Some(pod.clone())),
-        (None, Some(_), PodNames::Unused) | (None, None, _) => (EndpointName::Address, None),
+    let name = match (&endpoint.hostname, pod, pod_names) {
+        (Some(hostname), _, _) => EndpointName::Hostname(hostname.clone()),
+        (None, Some(pod), PodNames::Published) => EndpointName::Pod(pod),
+        (None, pod, PodNames::Answered) => EndpointName::Address(pod),
+        (None, _, PodNames::Unused | PodNames::Published) => EndpointName::Address(None),
     };
-    Candidate { endpoint: ReadyEndpoint { address: endpoint.address, name, ports }, alias }
+    // There are fewer lists of ports than slices, and 2^32 slices fit in no memory.
+    let ports = u32::try_from(ports).unwrap_or(u32::MAX);
+    ReadyEndpoint { address: endpoint.address, name, ports }
 }
 
 /// The ports of a slice in an order of their own, so that their order in the object is no change.

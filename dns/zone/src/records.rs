@@ -16,25 +16,39 @@ const VERSION: (&str, u32) = ("1.1.0", 28_800);
 /// Longest TTL of an SOA record: bounds how long a name is held to be missing (RFC 2308 §5).
 const MAX_SOA_TTL: u32 = 300;
 
-/// The zone of one question: its apex as the client spelled it, and the TTL of its records.
-#[derive(Debug, Clone)]
-pub(crate) struct Origin {
-    /// The apex.
-    pub(crate) apex: Name,
+/// Where the names of one reply are rooted, and how long its records may be kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin<'n> {
+    /// A name in the zone, which gives the spelling of its apex.
+    name: &'n Name,
+    /// How many of its labels stand before the apex.
+    before_apex: usize,
     /// Seconds that records may be kept.
-    pub(crate) ttl: u32,
+    ttl: u32,
 }
 
-impl Origin {
-    /// The last `labels` labels of `name` as origin.
-    pub(crate) fn of(name: &Name, labels: usize, ttl: u32) -> Self {
-        Self { apex: name.trim_to(labels), ttl }
+impl<'n> Origin<'n> {
+    /// The zone whose apex is the last `apex_labels` labels of `name`.
+    pub(crate) fn of(name: &'n Name, apex_labels: usize, ttl: u32) -> Self {
+        let before_apex = name.iter().len().saturating_sub(apex_labels);
+        Self { name, before_apex, ttl }
+    }
+
+    /// The same times to live below another apex.
+    pub(crate) fn at(self, apex: &Name) -> Origin<'_> {
+        Origin { name: apex, before_apex: 0, ttl: self.ttl }
+    }
+
+    /// The apex; made when it is needed, since most replies do without.
+    fn apex(&self) -> Name {
+        self.below(&[]).unwrap_or_default()
     }
 
     /// The name of `labels` below the apex.
     fn below(&self, labels: &[&str]) -> Option<Name> {
+        let own = labels.iter().map(|label| label.as_bytes());
         let mut name = Name::new();
-        for label in labels.iter().map(|label| label.as_bytes()).chain(self.apex.iter()) {
+        for label in own.chain(self.name.iter().skip(self.before_apex)) {
             name = name.append_label(label).ok()?;
         }
         name.set_fqdn(true);
@@ -44,7 +58,7 @@ impl Origin {
     /// The name of the SOA's name server.
     pub(crate) fn nameserver(&self) -> Name {
         // Every apex leaves room for this, so the fallback is never taken.
-        self.below(&["ns", "dns"]).unwrap_or_else(|| self.apex.clone())
+        self.below(&["ns", "dns"]).unwrap_or_else(|| self.apex())
     }
 
     /// The name of a Service, or below it that of an endpoint.
@@ -58,11 +72,11 @@ impl Origin {
 
     /// The SOA record of the zone.
     pub(crate) fn soa(&self, serial: u32) -> Record {
-        let hostmaster = self.below(&["hostmaster"]).unwrap_or_else(|| self.apex.clone());
+        let hostmaster = self.below(&["hostmaster"]).unwrap_or_else(|| self.apex());
         let (refresh, retry, expire) = (7200, 1800, 86_400);
         let data =
             SOA::new(self.nameserver(), hostmaster, serial, refresh, retry, expire, self.ttl);
-        Record::from_rdata(self.apex.clone(), self.ttl.min(MAX_SOA_TTL), RData::SOA(data))
+        Record::from_rdata(self.apex(), self.ttl.min(MAX_SOA_TTL), RData::SOA(data))
     }
 
     /// The address of `owner`, of the type of its family.

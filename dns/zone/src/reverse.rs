@@ -86,13 +86,40 @@ pub(crate) fn name(address: IpAddr) -> Name {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Pointers {
     /// Ordered, so that the addresses under a prefix are one range.
-    services: RedBlackTreeMapSync<IpAddr, Arc<[ServiceKey]>>,
+    services: RedBlackTreeMapSync<IpAddr, Holders>,
+}
+
+/// The Services of one address, ordered; nearly always one, which then costs no list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Holders {
+    /// A single one.
+    One(ServiceKey),
+    /// Two or more, ordered.
+    Many(Arc<[ServiceKey]>),
+}
+
+impl Holders {
+    /// None for an empty list.
+    fn new(mut keys: Vec<ServiceKey>) -> Option<Self> {
+        match keys.len() {
+            0 | 1 => keys.pop().map(Self::One),
+            _ => Some(Self::Many(keys.into())),
+        }
+    }
+
+    /// All of them.
+    fn keys(&self) -> &[ServiceKey] {
+        match self {
+            Self::One(key) => std::slice::from_ref(key),
+            Self::Many(keys) => keys,
+        }
+    }
 }
 
 impl Pointers {
     /// The Services of an address, in order.
     pub(crate) fn services(&self, address: IpAddr) -> &[ServiceKey] {
-        self.services.get(&address).map_or(&[], |keys| keys)
+        self.services.get(&address).map_or(&[], Holders::keys)
     }
 
     /// The addresses in a range, in order, with their Services.
@@ -100,7 +127,7 @@ impl Pointers {
         &self,
         range: RangeInclusive<IpAddr>,
     ) -> impl Iterator<Item = (IpAddr, &[ServiceKey])> {
-        self.services.range(range).map(|(address, keys)| (*address, keys.as_ref()))
+        self.services.range(range).map(|(address, holders)| (*address, holders.keys()))
     }
 
     /// All addresses in order.
@@ -117,20 +144,22 @@ impl Pointers {
         after: &BTreeSet<IpAddr>,
     ) {
         for address in before.difference(after) {
-            let keys: Arc<[ServiceKey]> =
-                self.services(*address).iter().filter(|other| *other != key).cloned().collect();
-            if keys.is_empty() {
-                self.services.remove_mut(address);
-            } else {
-                self.services.insert_mut(*address, keys);
+            let others = self.services(*address).iter().filter(|other| *other != key).cloned();
+            match Holders::new(others.collect()) {
+                Some(holders) => self.services.insert_mut(*address, holders),
+                None => {
+                    self.services.remove_mut(address);
+                }
             }
         }
         for address in after.difference(before) {
-            let mut keys: Vec<ServiceKey> = self.services(*address).to_vec();
+            let mut keys = self.services(*address).to_vec();
             if let Err(place) = keys.binary_search(key) {
                 keys.insert(place, key.clone());
             }
-            self.services.insert_mut(*address, keys.into());
+            if let Some(holders) = Holders::new(keys) {
+                self.services.insert_mut(*address, holders);
+            }
         }
     }
 }
