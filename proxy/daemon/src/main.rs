@@ -1,2 +1,60 @@
-//! The daemon.
-fn main() {}
+//! The daemon: Kubernetes Services and names, served by one process per node.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `args` | flags as typed |
+//! | `config`, `environment` | what they and the host make together, checked |
+//! | `build` | composition: every part is made and joined there |
+//! | `run` | `podway run`: from start to drain |
+//! | `inspect` | `podway plan` |
+//! | `cleanup` | `podway cleanup` |
+//! | `names` | the zone, kept at the newest snapshot |
+//! | `admin`, `metrics`, `readiness` | how the daemon is |
+//! | `logging` | where log lines go |
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Command, CommandLine};
+use crate::config::FlagErrors;
+
+mod admin;
+mod args;
+mod build;
+mod cleanup;
+mod config;
+mod environment;
+mod inspect;
+mod logging;
+mod metrics;
+mod names;
+mod readiness;
+mod run;
+
+/// What is returned when flags are wrong; clap returns it too.
+const USAGE_ERROR: u8 = 2;
+
+fn main() -> ExitCode {
+    let command = CommandLine::parse().command;
+    let result = match &command {
+        Command::Run(args) => run::run(args),
+        Command::Plan(args) => inspect::plan(args),
+        Command::Cleanup => cleanup::cleanup(),
+        Command::Version => version().map_err(Into::into),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error is closed.
+            drop(writeln!(io::stderr(), "podway: {error:#}"));
+            let usage = error.downcast_ref::<FlagErrors>().is_some();
+            if usage { ExitCode::from(USAGE_ERROR) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn version() -> io::Result<()> {
+    writeln!(io::stdout(), "podway {}", env!("CARGO_PKG_VERSION"))
+}

@@ -1,1 +1,191 @@
-//! Placeholder until its first commit.
+//! Keeps the kernel at the latest plan.
+//!
+//! ```text
+//! Subscription --view--+                       +--> Kernel, one transaction per family
+//! Monitor ----touched--+--> driver <--> engine |
+//! interfaces ----------+     EDGE       PURE   +--> health, metrics, log
+//! ```
+//!
+//! One thread of its own does all of it, so that nothing else waits for the kernel and DNS answers
+//! while tables are written. There is no pause between writes: a change costs what it changes, and
+//! what comes while a write is under way is merged by the subscription.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `engine` | pure: what to write, and when |
+//! | `driver` | the loop over it |
+//! | `dataplane` | what the loop needs of a kernel |
+//! | [`health`] | whether the kernel follows |
+//! | [`metrics`], `tally` | what is counted |
+//! | `monitor` | who else touches our tables |
+//! | `sysctl` | kernel settings, looked at once |
+//! | [`chain`] | errors with their causes |
+
+use std::io;
+use std::net::IpAddr;
+use std::thread;
+use std::time::SystemTime;
+
+use podway_cluster_watch::publish::Subscription;
+use podway_proxy_nft::kernel::{BackendError, Kernel};
+use podway_proxy_nft::monitor::Monitor;
+use podway_proxy_nft::program::{Options, Program};
+use podway_proxy_plan::node::NodeView;
+use podway_proxy_plan::planner::Planner;
+use podway_proxy_plan::policy::Policy;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::dataplane::Nftables;
+use crate::driver::{Driver, Event};
+use crate::engine::Engine;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::per_family::PerFamily;
+use crate::tally::Counting;
+
+pub mod chain;
+mod dataplane;
+mod driver;
+mod engine;
+pub mod health;
+pub mod metrics;
+mod monitor;
+pub mod per_family;
+mod sysctl;
+mod tally;
+
+pub use driver::Plans;
+
+/// Events that may wait for the loop; more of them say nothing new.
+const EVENTS: usize = 16;
+
+/// What the loop is told when it starts.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the operator chose for the whole node.
+    pub policy: Policy,
+    /// This node.
+    pub node: NodeView,
+    /// Bit of the packet mark that asks for masquerading.
+    pub masquerade_bit: u8,
+}
+
+/// Why the loop cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The kernel cannot be reached.
+    #[error("nftables cannot be reached")]
+    Kernel(#[from] BackendError),
+    /// A thread or its runtime cannot be made.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+/// The running loop.
+#[derive(Debug)]
+pub struct Syncer {
+    events: mpsc::Sender<Event>,
+    ended: oneshot::Receiver<()>,
+    health: Health,
+    metrics: Metrics,
+}
+
+/// Asks the running loop.
+#[derive(Debug, Clone)]
+pub struct Inquirer {
+    events: mpsc::Sender<Event>,
+}
+
+impl Syncer {
+    /// Starts the loop on the snapshots of `subscription`; `programmed` is called once, when every
+    /// table was written for the first time.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing was written.
+    pub fn start(
+        settings: Settings,
+        subscription: Subscription,
+        programmed: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, StartError> {
+        let Settings { policy, node, masquerade_bit } = settings;
+        let kernel = Kernel::open()?;
+        let monitor = Monitor::open(&kernel)?;
+        let dataplane = Nftables { kernel, silencer: monitor.silencer() };
+        sysctl::report();
+        let options = Options { cluster_cidrs: policy.cluster_cidrs.clone(), masquerade_bit };
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let (health, metrics) = (Health::new(SystemTime::now()), Metrics::default());
+        let driver = Driver {
+            subscription,
+            events: receiver,
+            dataplane,
+            engine: Engine::new(Planner::new(policy, node), Program::new(options)),
+            health: health.clone(),
+            metrics: metrics.clone(),
+            programmed: Some(Box::new(programmed)),
+            unsynced_since: PerFamily::default(),
+            counting: Counting::default(),
+        };
+        monitor::follow(monitor, events.clone()).map_err(StartError::Thread)?;
+        let ended = run_in_thread(driver).map_err(StartError::Thread)?;
+        Ok(Self { events, ended, health, metrics })
+    }
+
+    /// Whether the kernel follows.
+    #[must_use]
+    pub const fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// What the loop counts.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// A way to ask the loop from elsewhere.
+    #[must_use]
+    pub fn inquirer(&self) -> Inquirer {
+        Inquirer { events: self.events.clone() }
+    }
+
+    /// Waits until the loop has ended, which it does only when it is told to, or by a panic.
+    pub async fn ended(&mut self) {
+        // The sender is never used: it is dropped with the thread's work.
+        drop((&mut self.ended).await);
+    }
+
+    /// Tells the loop to end and waits until it has; what is in the kernel stays there.
+    pub async fn stop(mut self) {
+        // A loop that is gone needs no order.
+        drop(self.events.send(Event::Stop).await);
+        self.ended().await;
+    }
+}
+
+impl Inquirer {
+    /// What is planned; `None` when the loop has ended.
+    pub async fn plans(&self) -> Option<Plans> {
+        let (reply, plans) = oneshot::channel();
+        self.events.send(Event::Plans(reply)).await.ok()?;
+        plans.await.ok()
+    }
+
+    /// Tells the loop which addresses the node's interfaces have now.
+    pub async fn set_interfaces(&self, interfaces: Vec<IpAddr>) {
+        // A loop that is gone needs no addresses.
+        drop(self.events.send(Event::Interfaces(interfaces)).await);
+    }
+}
+
+/// Runs the loop on a thread with a runtime of its own; the receiver tells when it ends.
+fn run_in_thread(driver: Driver<Nftables>) -> io::Result<oneshot::Receiver<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let (running, ended) = oneshot::channel();
+    thread::Builder::new().name("sync".to_owned()).spawn(move || {
+        let _running: oneshot::Sender<()> = running;
+        runtime.block_on(driver.run());
+    })?;
+    Ok(ended)
+}

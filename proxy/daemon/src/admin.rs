@@ -1,0 +1,163 @@
+//! The HTTP endpoints where the daemon tells how it is.
+//!
+//! | address | path | tells |
+//! |---|---|---|
+//! | healthz | `/healthz` | the kernel follows and the node is to get traffic |
+//! | | `/livez` | the kernel follows |
+//! | | `/readyz` | nothing is awaited any more |
+//! | metrics | `/metrics` | counters, as OpenMetrics text |
+//! | | `/proxyMode`, `/healthz` | as kube-proxy's, which tools read |
+//! | | `/debug/plan`, `/debug/zone`, `/debug/snapshot` | what is in force, as text |
+//!
+//! Bodies and headers of `/healthz` and `/livez` are kube-proxy's.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use podway_cluster_model::name::NodeName;
+use podway_cluster_model::node::Eligibility;
+use podway_cluster_watch::publish::Feed;
+use podway_dns_zone::ZoneIndex;
+use podway_proxy_sync::Inquirer;
+use podway_proxy_sync::health::Health;
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+
+use crate::metrics::ProbeCounts;
+use crate::readiness::Readiness;
+
+mod body;
+mod listen;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use listen::{Door, Doors};
+
+/// The mode that kube-proxy's users know for what we do.
+const PROXY_MODE: &str = "nftables";
+
+/// OpenMetrics text, the form of the metrics library.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything that can be told.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    pub(crate) node: NodeName,
+    pub(crate) readiness: Readiness,
+    pub(crate) health: Health,
+    pub(crate) feed: Feed,
+    pub(crate) zone: Arc<ArcSwap<ZoneIndex>>,
+    pub(crate) inquirer: Inquirer,
+    pub(crate) registry: Registry,
+    pub(crate) probes: ProbeCounts,
+}
+
+/// The endpoints of the healthz address.
+pub(crate) fn healthz_routes(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .with_state(admin)
+}
+
+/// The endpoints of the metrics address.
+pub(crate) fn metrics_routes(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/proxyMode", get(|| async { PROXY_MODE }))
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/debug/plan", get(debug_plan))
+        .route("/debug/zone", get(debug_zone))
+        .route("/debug/snapshot", get(debug_snapshot))
+        .with_state(admin)
+}
+
+impl Admin {
+    /// Whether load balancers should send new traffic here; they should where nothing is known.
+    fn eligibility(&self) -> Eligibility {
+        let snapshot = self.feed.latest();
+        let node = snapshot.as_ref().and_then(|snapshot| snapshot.nodes.get(&self.node));
+        node.map_or(Eligibility::Eligible, |node| node.eligibility)
+    }
+}
+
+async fn healthz(State(admin): State<Arc<Admin>>) -> Response {
+    let eligibility = admin.eligibility();
+    let body = body::Health::new(
+        admin.health.report(Instant::now()),
+        SystemTime::now(),
+        Some(eligibility),
+    );
+    let status = status(body.healthy && eligibility == Eligibility::Eligible);
+    admin.probes.healthz(status.as_u16());
+    json(status, &body)
+}
+
+async fn livez(State(admin): State<Arc<Admin>>) -> Response {
+    let body = body::Health::new(admin.health.report(Instant::now()), SystemTime::now(), None);
+    let status = status(body.healthy);
+    admin.probes.livez(status.as_u16());
+    json(status, &body)
+}
+
+async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
+    let awaited = admin.readiness.awaited();
+    if awaited.is_empty() {
+        (StatusCode::OK, "ok\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("awaited: {}\n", awaited.join(", ")))
+    }
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    let mut body = String::new();
+    match text::encode(&mut body, &admin.registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], body).into_response(),
+        Err(error) => internal(format!("metrics cannot be encoded: {error}")),
+    }
+}
+
+async fn debug_plan(State(admin): State<Arc<Admin>>) -> Response {
+    let Some(plans) = admin.inquirer.plans().await else {
+        return internal("the sync loop has ended".to_owned());
+    };
+    let services = plans.services.into_iter().map(|plan| plan.to_string());
+    let conflicts = plans.conflicts.into_iter().map(|line| format!("conflict at {line}\n"));
+    services.chain(conflicts).collect::<String>().into_response()
+}
+
+async fn debug_zone(State(admin): State<Arc<Admin>>) -> String {
+    admin.zone.load().to_string()
+}
+
+async fn debug_snapshot(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.feed.latest() {
+        Some(snapshot) => format!("{snapshot:#?}\n").into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "no snapshot yet\n").into_response(),
+    }
+}
+
+fn status(good: bool) -> StatusCode {
+    if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+fn internal(reason: String) -> Response {
+    (StatusCode::INTERNAL_SERVER_ERROR, reason + "\n").into_response()
+}
+
+/// A JSON body with kube-proxy's headers.
+fn json(status: StatusCode, body: &body::Health) -> Response {
+    let headers =
+        [(header::CONTENT_TYPE, "application/json"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    match serde_json::to_string(body) {
+        Ok(text) => (status, headers, text).into_response(),
+        Err(error) => internal(format!("health cannot be encoded: {error}")),
+    }
+}

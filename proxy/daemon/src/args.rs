@@ -1,0 +1,158 @@
+//! Flags as typed: nothing is read, checked or computed here, that is `config`'s part.
+//!
+//! Where kube-proxy has a flag for the same thing, ours has its name and meaning. Values are kept as
+//! text, so that `config` can report everything that is wrong with them at once.
+
+use std::ffi::OsString;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Kubernetes Services and names, served by one process per node.
+#[derive(Debug, Parser)]
+#[command(name = "podway", version, disable_help_subcommand = true)]
+pub(crate) struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Program this node's kernel and answer its DNS queries until told to stop.
+    Run(Box<RunArgs>),
+    /// Print what would be programmed; needs no privileges and touches nothing.
+    Plan(Box<PlanArgs>),
+    /// Remove everything that podway ever put into the kernel, and nothing else.
+    Cleanup,
+    /// Print the version.
+    Version,
+}
+
+/// Flags of `podway run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    #[command(flatten)]
+    pub(crate) proxy: ProxyArgs,
+    #[command(flatten)]
+    pub(crate) dns: DnsArgs,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+/// Flags of `podway plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    #[command(flatten)]
+    pub(crate) proxy: ProxyArgs,
+    /// How to print it.
+    #[arg(long, short, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+/// How `podway plan` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Frontends and their endpoints, for people.
+    Table,
+    /// The nftables tables as `nft` would list them.
+    Nft,
+    /// Frontends and their endpoints, for programs.
+    Json,
+    /// The DNS names with their records.
+    Zone,
+}
+
+/// Where the cluster is described, and who we are in it.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Cluster")]
+pub(crate) struct ClusterArgs {
+    /// Folder of *.yaml, *.yml and *.json manifests, followed as they change.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) manifests: Option<OsString>,
+    /// Name of this node, as endpoints carry it [default: the host name in lower case].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hostname_override: Option<String>,
+    /// Domain that the names of the cluster end in.
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+}
+
+/// How traffic is treated.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Proxy")]
+pub(crate) struct ProxyArgs {
+    /// How packets are sent to endpoints: auto, nftables or ebpf.
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub(crate) proxy_mode: String,
+    /// Addresses of the cluster's pods: one CIDR, or one of each family with a comma between.
+    ///
+    /// Traffic to ClusterIPs from anywhere else is masqueraded.
+    #[arg(long, value_name = "CIDR[,CIDR]")]
+    pub(crate) cluster_cidr: Option<String>,
+    /// Masquerade all traffic to ClusterIPs.
+    #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
+          num_args = 0..=1, require_equals = true)]
+    pub(crate) masquerade_all: String,
+    /// Bit of the packet mark that asks for masquerading, 0 to 31.
+    #[arg(long, alias = "iptables-masquerade-bit", value_name = "BIT", default_value = "14")]
+    pub(crate) masquerade_bit: String,
+    /// Node addresses that accept node ports: CIDRs, or "primary" alone for the first of each
+    /// family.
+    #[arg(long, value_name = "CIDRS", value_delimiter = ',', default_value = "primary")]
+    pub(crate) nodeport_addresses: Vec<String>,
+    /// Range of which Services may claim externalIPs (repeatable); without it none may.
+    #[arg(long = "allow-external-ips", value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) allow_external_ips: Vec<String>,
+}
+
+/// Where names are answered, and who is asked for the others.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "DNS")]
+pub(crate) struct DnsArgs {
+    /// Where to answer DNS queries over UDP and TCP (repeatable).
+    ///
+    /// Pods reach a node through its address: give that one too where they should ask podway.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:53")]
+    pub(crate) dns_listen: Vec<String>,
+    /// Whom to ask for names outside of the cluster (repeatable)
+    /// [default: the name servers of /etc/resolv.conf].
+    #[arg(long, value_name = "ADDR[:PORT]")]
+    pub(crate) dns_upstream: Vec<String>,
+}
+
+/// Where the daemon tells how it is.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Administration")]
+pub(crate) struct AdminArgs {
+    /// Where /healthz, /livez and /readyz are served; empty for nowhere.
+    #[arg(long, value_name = "ADDR[:PORT]", default_value = "0.0.0.0:10256")]
+    pub(crate) healthz_bind_address: String,
+    /// Where /metrics, /proxyMode and /debug are served; empty for nowhere.
+    #[arg(long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1:10249")]
+    pub(crate) metrics_bind_address: String,
+    /// Stop when one of the two cannot be bound, instead of trying again.
+    #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
+          num_args = 0..=1, require_equals = true)]
+    pub(crate) bind_address_hard_fail: String,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Logging")]
+pub(crate) struct LogArgs {
+    /// Least severe level that is logged: error, warn, info, debug or trace.
+    ///
+    /// Per module as in "info,podway_proxy_sync=debug".
+    #[arg(long, value_name = "LEVEL", default_value = "info", action = ArgAction::Set)]
+    pub(crate) log_level: String,
+    /// Form of a log line: text or json.
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(crate) log_format: String,
+}

@@ -1,0 +1,157 @@
+//! The composition root: every part is made here, in order of dependency, and joined to the others.
+
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use arc_swap::ArcSwap;
+use podway_cluster_watch::manifests::{self, ManifestWatch};
+use podway_cluster_watch::publish::Publisher;
+use podway_dns_server::{Server, ServerConfig};
+use podway_dns_zone::ZoneIndex;
+use podway_proxy_plan::node::NodeView;
+use podway_proxy_sync::{Settings, Syncer};
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tracing::{info, warn};
+
+use crate::admin::{Admin, Doors, healthz_routes, metrics_routes};
+use crate::config::{Config, DnsConfig};
+use crate::metrics::{ProbeCounts, register_build, register_source};
+use crate::names;
+use crate::readiness::{Guard, Readiness};
+
+/// Every part, made: sockets are open, and the dataplane follows the cluster already.
+pub(crate) struct App {
+    source: ManifestWatch,
+    syncer: Syncer,
+    dns: Server,
+    doors: Doors,
+    admin: Arc<Admin>,
+    unsynced: Guard,
+    unheard: Guard,
+}
+
+/// Every part, at work.
+pub(crate) struct Running {
+    /// Watches the folder as long as it is held.
+    source: ManifestWatch,
+    syncer: Syncer,
+    dns: JoinHandle<std::io::Result<()>>,
+    /// Tasks that end when they are told to, or when the source does.
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl App {
+    /// Makes every part; sockets are open before anything is written to the kernel.
+    pub(crate) async fn build(config: Config) -> anyhow::Result<Self> {
+        let Config { cluster, proxy, dns, admin, log: _ } = config;
+        let readiness = Readiness::default();
+        let (unsynced, unheard) = (readiness.guard("synced"), readiness.guard("dns-listening"));
+        let programmed = readiness.guard("programmed");
+
+        let zone = Arc::new(ArcSwap::from_pointee(ZoneIndex::new(cluster.zone)));
+        let dns = bind_dns(dns, &zone)?;
+        let doors = Doors::open(&admin).await?;
+        let publisher = Publisher::new();
+        let feed = publisher.feed();
+        let source = manifests::spawn(&cluster.manifests, publisher)?;
+        let settings = Settings {
+            policy: proxy.policy,
+            node: NodeView::bare(cluster.node.clone()).with_interfaces(proxy.interfaces),
+            masquerade_bit: proxy.masquerade_bit,
+        };
+        let syncer = Syncer::start(settings, feed.subscribe(), move || drop(programmed))?;
+
+        let probes = ProbeCounts::default();
+        let mut registry = Registry::default();
+        register_build(&mut registry);
+        register_source(&mut registry, source.reports());
+        probes.register(&mut registry);
+        syncer.metrics().register(&mut registry);
+        dns.metrics().register(&mut registry);
+        let admin = Arc::new(Admin {
+            node: cluster.node,
+            readiness,
+            health: syncer.health().clone(),
+            feed,
+            zone,
+            inquirer: syncer.inquirer(),
+            registry,
+            probes,
+        });
+        Ok(Self { source, syncer, dns, doors, admin, unsynced, unheard })
+    }
+
+    /// Sets every part to work.
+    pub(crate) fn start(self) -> Running {
+        let Self { source, syncer, dns, doors, admin, unsynced, unheard } = self;
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let zone = Arc::clone(&admin.zone);
+        tasks.spawn(names::follow(admin.feed.subscribe(), zone, unsynced));
+        let Doors { healthz, metrics } = doors;
+        tasks.spawn(healthz.serve(healthz_routes(Arc::clone(&admin)), stopped.clone()));
+        tasks.spawn(metrics.serve(metrics_routes(admin), stopped.clone()));
+        let dns = tokio::spawn(dns.run(ordered(stopped)));
+        drop(unheard);
+        Running { source, syncer, dns, tasks, stop }
+    }
+}
+
+impl Running {
+    /// Waits until a part ends that nobody told to.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            () = self.syncer.ended() => anyhow!("the sync loop ended by itself"),
+            ended = &mut self.dns => match ended {
+                Ok(Ok(())) => anyhow!("the DNS server ended by itself"),
+                Ok(Err(error)) => anyhow::Error::new(error).context("the DNS server ended"),
+                Err(error) => anyhow::Error::new(error).context("the DNS server broke down"),
+            },
+        }
+    }
+
+    /// Stops answering and waits until what is under way is finished.
+    pub(crate) async fn drain(self) {
+        let Self { source, syncer, dns, tasks, stop } = self;
+        stop.send_replace(true);
+        if !dns.is_finished()
+            && let Err(error) = dns.await.map_err(std::io::Error::other).flatten()
+        {
+            warn!(%error, "the DNS server did not end well");
+        }
+        syncer.stop().await;
+        // The tasks that follow the source end with it.
+        drop(source);
+        tasks.join_all().await;
+    }
+}
+
+/// Opens the DNS sockets and says what of resolv.conf is not used.
+fn bind_dns(config: DnsConfig, zone: &Arc<ArcSwap<ZoneIndex>>) -> anyhow::Result<Server> {
+    let DnsConfig { listen, upstreams, skipped, unread } = config;
+    for skipped in skipped {
+        info!(line = skipped.line, server = skipped.text, reason = %skipped.reason,
+            "name server of resolv.conf is not used");
+    }
+    if let Some(reason) = unread {
+        warn!(reason, "no upstream: resolv.conf cannot be read");
+    }
+    if upstreams.is_empty() {
+        warn!("names outside of the cluster are not answered: there is no upstream");
+    }
+    let server = Server::bind(ServerConfig::new(listen, upstreams.clone()), Arc::clone(zone))
+        .context("--dns-listen cannot be bound")?;
+    for address in server.local_addrs() {
+        info!(flag = "--dns-listen", %address, "listening");
+    }
+    info!(?upstreams, "names outside of the cluster are forwarded");
+    Ok(server)
+}
+
+/// Waits until `stop` says so, or nobody is left to say it.
+async fn ordered(mut stop: watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}

@@ -1,0 +1,22 @@
+//! `podway cleanup`: removes what `podway run` leaves in the kernel when it ends.
+
+use std::io::{self, Write};
+
+use podway_proxy_nft::kernel::Kernel;
+use podway_proxy_nft::names::TABLE;
+
+use crate::environment::require_network_administration;
+
+/// Removes our tables and says which there were.
+pub(crate) fn cleanup() -> anyhow::Result<()> {
+    require_network_administration("cleanup")?;
+    let removed = Kernel::open()?.delete_tables()?;
+    let mut out = io::stdout().lock();
+    for family in &removed {
+        writeln!(out, "removed nftables table {family} {TABLE}")?;
+    }
+    if removed.is_empty() {
+        writeln!(out, "nothing of podway's is in the kernel")?;
+    }
+    Ok(())
+}

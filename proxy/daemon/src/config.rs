@@ -1,0 +1,300 @@
+//! Flags, resolved and checked: what exists here is valid.
+//!
+//! All that is wrong is reported at once, each with its flag, the value found and what is accepted.
+//! Defaults that depend on the host come from an [`Environment`], which tests make up.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use podway_cluster_model::name::NodeName;
+use podway_dns_server::resolv_conf::{self, Skipped};
+use podway_dns_zone::ZoneConfig;
+use podway_proxy_plan::policy::{NodePortAddresses, Policy};
+use tracing_subscriber::filter::Targets;
+
+use crate::args::{AdminArgs, ClusterArgs, DnsArgs, LogArgs, ProxyArgs, RunArgs};
+use crate::environment::{Environment, RESOLV_CONF};
+
+mod parse;
+#[cfg(test)]
+mod tests;
+
+/// Port of DNS.
+const DNS_PORT: u16 = 53;
+
+/// kube-proxy's port for health checks of the node.
+const HEALTHZ_PORT: u16 = 10256;
+
+/// kube-proxy's port for metrics.
+const METRICS_PORT: u16 = 10249;
+
+/// Everything `podway run` needs to know.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) cluster: ClusterConfig,
+    pub(crate) proxy: ProxyConfig,
+    pub(crate) dns: DnsConfig,
+    pub(crate) admin: AdminConfig,
+    pub(crate) log: LogConfig,
+}
+
+/// Where the cluster is described, and who we are in it.
+#[derive(Debug)]
+pub(crate) struct ClusterConfig {
+    /// Folder of manifests.
+    pub(crate) manifests: PathBuf,
+    /// This node.
+    pub(crate) node: NodeName,
+    /// The zones that are answered.
+    pub(crate) zone: ZoneConfig,
+}
+
+/// How traffic is treated.
+#[derive(Debug)]
+pub(crate) struct ProxyConfig {
+    /// What the operator chose for the whole node.
+    pub(crate) policy: Policy,
+    /// Bit of the packet mark that asks for masquerading, 0..=31.
+    pub(crate) masquerade_bit: u8,
+    /// Addresses found on the interfaces.
+    pub(crate) interfaces: Vec<IpAddr>,
+}
+
+/// Where names are answered, and who is asked for the others.
+#[derive(Debug)]
+pub(crate) struct DnsConfig {
+    /// Where queries are answered.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Who is asked for names outside; nobody when it is empty.
+    pub(crate) upstreams: Vec<SocketAddr>,
+    /// What /etc/resolv.conf has that is no upstream.
+    pub(crate) skipped: Vec<Skipped>,
+    /// Why /etc/resolv.conf gave no upstreams, if it could not be read.
+    pub(crate) unread: Option<String>,
+}
+
+/// Where the daemon tells how it is.
+#[derive(Debug)]
+pub(crate) struct AdminConfig {
+    /// Where health is served, if anywhere.
+    pub(crate) healthz: Option<SocketAddr>,
+    /// Where metrics are served, if anywhere.
+    pub(crate) metrics: Option<SocketAddr>,
+    /// What happens when one of them cannot be bound.
+    pub(crate) bind_failure: BindFailure,
+}
+
+/// What happens when an address of ours cannot be bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BindFailure {
+    /// The daemon stops.
+    Fatal,
+    /// It is tried again while everything else works.
+    Retried,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct LogConfig {
+    /// Which events are logged.
+    pub(crate) levels: Targets,
+    /// Form of a line.
+    pub(crate) format: LogFormat,
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// One flag with a value that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FlagError {
+    flag: &'static str,
+    value: String,
+    reason: String,
+    accepted: &'static str,
+}
+
+impl fmt::Display for FlagError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { flag, value, reason, accepted } = self;
+        write!(formatter, "{flag} {value:?}: {reason}; accepted: {accepted}")
+    }
+}
+
+/// Every flag that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct FlagErrors(Vec<FlagError>);
+
+impl std::error::Error for FlagErrors {}
+
+impl fmt::Display for FlagErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [one] => write!(formatter, "{one}"),
+            many => {
+                write!(formatter, "{} flags are wrong:", many.len())?;
+                many.iter().try_for_each(|error| write!(formatter, "\n  {error}"))
+            }
+        }
+    }
+}
+
+impl FlagErrors {
+    /// Keeps the error of `result`, if it is one, and goes on.
+    fn keep<T>(&mut self, result: Result<T, FlagError>) -> Option<T> {
+        result.map_err(|error| self.0.push(error)).ok()
+    }
+
+    /// Keeps every error of `results`; the good values go on.
+    fn keep_all<T>(&mut self, results: impl Iterator<Item = Result<T, FlagError>>) -> Vec<T> {
+        results.filter_map(|result| self.keep(result)).collect()
+    }
+
+    /// `value` if all of it was there and nothing was wrong.
+    fn unless_any<T>(self, value: Option<T>) -> Result<T, Self> {
+        value.filter(|_| self.0.is_empty()).ok_or(self)
+    }
+}
+
+impl Config {
+    /// Resolves the flags of `podway run`.
+    pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Self, FlagErrors> {
+        let mut errors = FlagErrors::default();
+        let cluster = cluster(&args.cluster, environment, &mut errors);
+        let proxy = proxy(&args.proxy, environment, &mut errors);
+        let dns = dns(&args.dns, environment, &mut errors);
+        let admin = admin(&args.admin, &mut errors);
+        let log = log(&args.log, &mut errors);
+        let config =
+            (|| Some(Self { cluster: cluster?, proxy: proxy?, dns, admin: admin?, log: log? }))();
+        errors.unless_any(config)
+    }
+}
+
+/// Resolves the flags of `podway plan`.
+pub(crate) fn resolve_plan(
+    cluster_args: &ClusterArgs,
+    proxy_args: &ProxyArgs,
+    environment: &Environment,
+) -> Result<(ClusterConfig, ProxyConfig), FlagErrors> {
+    let mut errors = FlagErrors::default();
+    let cluster = cluster(cluster_args, environment, &mut errors);
+    let proxy = proxy(proxy_args, environment, &mut errors);
+    errors.unless_any(cluster.zip(proxy))
+}
+
+fn cluster(
+    args: &ClusterArgs,
+    environment: &Environment,
+    errors: &mut FlagErrors,
+) -> Option<ClusterConfig> {
+    let manifests = errors.keep(parse::manifests(args.manifests.as_deref()));
+    let node =
+        errors.keep(parse::node_name(args.hostname_override.as_deref(), &environment.host_name));
+    let zone = errors.keep(parse::cluster_domain(&args.cluster_domain));
+    Some(ClusterConfig { manifests: manifests?, node: node?, zone: zone? })
+}
+
+fn proxy(
+    args: &ProxyArgs,
+    environment: &Environment,
+    errors: &mut FlagErrors,
+) -> Option<ProxyConfig> {
+    let mode = errors.keep(parse::proxy_mode(&args.proxy_mode));
+    let cluster_cidrs = errors.keep(parse::cluster_cidrs(args.cluster_cidr.as_deref()));
+    let masquerade_all = errors.keep(parse::switch("--masquerade-all", &args.masquerade_all));
+    let masquerade_bit = errors.keep(parse::masquerade_bit(&args.masquerade_bit));
+    let node_ports = node_port_addresses(&args.nodeport_addresses, errors);
+    let allow_external_ips = errors
+        .keep_all(parse::words(&args.allow_external_ips).map(|text| {
+            parse::cidr("--allow-external-ips", text, "a CIDR such as 203.0.113.0/24")
+        }));
+    mode?;
+    Some(ProxyConfig {
+        policy: Policy {
+            cluster_cidrs: cluster_cidrs?,
+            masquerade_all: masquerade_all?,
+            node_ports,
+            allow_external_ips,
+        },
+        masquerade_bit: masquerade_bit?,
+        interfaces: environment.interfaces.clone(),
+    })
+}
+
+/// As kube-proxy reads the flag: nothing is "primary", and the keyword stands alone.
+fn node_port_addresses(texts: &[String], errors: &mut FlagErrors) -> NodePortAddresses {
+    let words: Vec<&str> = parse::words(texts).collect();
+    match words.as_slice() {
+        [] | ["primary"] => NodePortAddresses::Primary,
+        words => NodePortAddresses::Cidrs(errors.keep_all(words.iter().map(|text| {
+            parse::cidr("--nodeport-addresses", text, "CIDRs, or \"primary\" without any")
+        }))),
+    }
+}
+
+fn dns(args: &DnsArgs, environment: &Environment, errors: &mut FlagErrors) -> DnsConfig {
+    let mut listen = Vec::new();
+    for text in &args.dns_listen {
+        let checked = parse::dns_listen(text, DNS_PORT, &listen);
+        listen.extend(errors.keep(checked));
+    }
+    let own = own_addresses(&listen, &environment.interfaces);
+    if !args.dns_upstream.is_empty() {
+        let upstreams = errors.keep_all(
+            args.dns_upstream.iter().map(|text| parse::dns_upstream(text, DNS_PORT, &own)),
+        );
+        return DnsConfig { listen, upstreams, skipped: Vec::new(), unread: None };
+    }
+    match &environment.resolv_conf {
+        Ok(text) => {
+            let resolv_conf::Upstreams { usable, skipped } = resolv_conf::upstreams(text, &own);
+            DnsConfig { listen, upstreams: usable, skipped, unread: None }
+        }
+        Err(error) => {
+            let unread = Some(format!("{RESOLV_CONF}: {error}"));
+            DnsConfig { listen, upstreams: Vec::new(), skipped: Vec::new(), unread }
+        }
+    }
+}
+
+/// The addresses that queries reach us at: listening everywhere means every interface.
+fn own_addresses(listen: &[SocketAddr], interfaces: &[IpAddr]) -> Vec<SocketAddr> {
+    let everywhere = listen.iter().filter(|address| address.ip().is_unspecified());
+    let on_interfaces = everywhere.flat_map(|address| {
+        interfaces
+            .iter()
+            .filter(|interface| interface.is_ipv4() == address.is_ipv4())
+            .map(|interface| SocketAddr::new(*interface, address.port()))
+    });
+    listen.iter().copied().chain(on_interfaces).collect()
+}
+
+fn admin(args: &AdminArgs, errors: &mut FlagErrors) -> Option<AdminConfig> {
+    let healthz = errors.keep(parse::bind_address(
+        "--healthz-bind-address",
+        &args.healthz_bind_address,
+        HEALTHZ_PORT,
+    ));
+    let metrics = errors.keep(parse::bind_address(
+        "--metrics-bind-address",
+        &args.metrics_bind_address,
+        METRICS_PORT,
+    ));
+    let hard = errors.keep(parse::switch("--bind-address-hard-fail", &args.bind_address_hard_fail));
+    let bind_failure = if hard? { BindFailure::Fatal } else { BindFailure::Retried };
+    Some(AdminConfig { healthz: healthz?, metrics: metrics?, bind_failure })
+}
+
+fn log(args: &LogArgs, errors: &mut FlagErrors) -> Option<LogConfig> {
+    let levels = errors.keep(parse::log_levels(&args.log_level));
+    let format = errors.keep(parse::log_format(&args.log_format));
+    Some(LogConfig { levels: levels?, format: format? })
+}

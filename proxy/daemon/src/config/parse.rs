@@ -1,0 +1,212 @@
+//! One flag's text in, its value or what is wrong with it out.
+
+use std::ffi::OsStr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use podway_cluster_model::name::NodeName;
+use podway_dns_server::resolv_conf;
+use podway_dns_zone::ZoneConfig;
+use podway_proxy_plan::plan::Family;
+use tracing_subscriber::filter::Targets;
+
+use super::{FlagError, LogFormat};
+
+/// Highest bit of a packet mark.
+const MAX_MARK_BIT: u8 = 31;
+
+/// Makes the errors of one flag.
+struct Flag {
+    name: &'static str,
+    accepted: &'static str,
+}
+
+impl Flag {
+    fn error(&self, value: &str, reason: impl ToString) -> FlagError {
+        FlagError {
+            flag: self.name,
+            value: value.to_owned(),
+            reason: reason.to_string(),
+            accepted: self.accepted,
+        }
+    }
+}
+
+/// The words of a list flag without white space and without empty ones, as kube-proxy reads lists.
+pub(super) fn words(texts: &[String]) -> impl Iterator<Item = &str> {
+    texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty())
+}
+
+pub(super) fn manifests(folder: Option<&OsStr>) -> Result<PathBuf, FlagError> {
+    let flag =
+        Flag { name: "--manifests", accepted: "a folder of *.yaml, *.yml and *.json manifests" };
+    match folder {
+        Some(folder) if !folder.is_empty() => Ok(PathBuf::from(folder)),
+        _ => Err(flag.error("", "is required")),
+    }
+}
+
+/// As kube-proxy does it: the override or the host name, without white space, in lower case.
+pub(super) fn node_name(
+    chosen: Option<&str>,
+    host_name: &io::Result<String>,
+) -> Result<NodeName, FlagError> {
+    let flag =
+        Flag { name: "--hostname-override", accepted: "the name of this node's Node object" };
+    let text = match (chosen, host_name) {
+        (Some(text), _) => text,
+        (None, Ok(text)) => text.as_str(),
+        (None, Err(error)) => {
+            return Err(flag.error("", format!("the host name cannot be read ({error})")));
+        }
+    };
+    let text = text.trim().to_lowercase();
+    NodeName::new(&text).map_err(|error| flag.error(&text, error))
+}
+
+pub(super) fn cluster_domain(text: &str) -> Result<ZoneConfig, FlagError> {
+    let flag = Flag { name: "--cluster-domain", accepted: "a domain such as cluster.local" };
+    ZoneConfig::new(text).map_err(|error| flag.error(text, error))
+}
+
+/// Nothing is returned, as only one mode exists.
+pub(super) fn proxy_mode(text: &str) -> Result<(), FlagError> {
+    let flag = Flag { name: "--proxy-mode", accepted: "auto, nftables" };
+    match text {
+        "auto" | "nftables" => Ok(()),
+        "ebpf" => Err(flag.error(text, "the eBPF back end is not there yet")),
+        "iptables" | "ipvs" => Err(flag.error(text, "is a mode of kube-proxy that podway lacks")),
+        _ => Err(flag.error(text, "is not a mode")),
+    }
+}
+
+pub(super) fn cluster_cidrs(text: Option<&str>) -> Result<Vec<IpNet>, FlagError> {
+    const ACCEPTED: &str = "one CIDR, or one of each family with a comma between, such as \
+                            10.244.0.0/16,fd00:10:244::/56";
+    let flag = Flag { name: "--cluster-cidr", accepted: ACCEPTED };
+    let text = text.unwrap_or_default();
+    let cidrs = text
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .map(|word| cidr(flag.name, word, ACCEPTED))
+        .collect::<Result<Vec<_>, _>>()?;
+    let family = |cidr: &IpNet| Family::of(cidr.addr());
+    match cidrs.as_slice() {
+        [] | [_] => Ok(cidrs),
+        [first, second] if family(first) != family(second) => Ok(cidrs),
+        [_, _] => Err(flag.error(text, "both are of one family")),
+        more => Err(flag.error(text, format!("has {} CIDRs", more.len()))),
+    }
+}
+
+/// Host bits are dropped, as kube-proxy does.
+pub(super) fn cidr(
+    name: &'static str,
+    text: &str,
+    accepted: &'static str,
+) -> Result<IpNet, FlagError> {
+    let flag = Flag { name, accepted };
+    text.parse::<IpNet>().map(|cidr| cidr.trunc()).map_err(|error| {
+        flag.error(text, format!("is no CIDR ({})", error.to_string().to_lowercase()))
+    })
+}
+
+/// The spellings of Go's flags, which kube-proxy's users know.
+pub(super) fn switch(name: &'static str, text: &str) -> Result<bool, FlagError> {
+    let flag = Flag { name, accepted: "true, false" };
+    match text {
+        "true" | "True" | "TRUE" | "t" | "T" | "1" => Ok(true),
+        "false" | "False" | "FALSE" | "f" | "F" | "0" => Ok(false),
+        _ => Err(flag.error(text, "is neither true nor false")),
+    }
+}
+
+pub(super) fn masquerade_bit(text: &str) -> Result<u8, FlagError> {
+    let flag = Flag { name: "--masquerade-bit", accepted: "a number from 0 to 31" };
+    let bit = text.parse::<u8>().map_err(|error| flag.error(text, error))?;
+    if bit > MAX_MARK_BIT {
+        return Err(flag.error(text, "a packet mark has no such bit"));
+    }
+    Ok(bit)
+}
+
+/// Reads `ADDR` or `ADDR:PORT`; an IPv6 address with a port stands in brackets.
+fn socket_address(flag: &Flag, text: &str, port: u16) -> Result<SocketAddr, FlagError> {
+    let bare = || text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    text.parse::<SocketAddr>()
+        .or_else(|_| bare().parse::<IpAddr>().map(|address| SocketAddr::new(address, port)))
+        .map_err(|error| flag.error(text, error))
+}
+
+/// An address that is not among `before`.
+pub(super) fn dns_listen(
+    text: &str,
+    port: u16,
+    before: &[SocketAddr],
+) -> Result<SocketAddr, FlagError> {
+    let flag =
+        Flag { name: "--dns-listen", accepted: "ADDR:PORT such as 127.0.0.1:53 or [::1]:53" };
+    let address = socket_address(&flag, text, port)?;
+    if before.contains(&address) {
+        return Err(flag.error(text, "is given twice"));
+    }
+    Ok(address)
+}
+
+/// An address that does not lead back to one of `own`.
+pub(super) fn dns_upstream(
+    text: &str,
+    port: u16,
+    own: &[SocketAddr],
+) -> Result<SocketAddr, FlagError> {
+    let flag = Flag {
+        name: "--dns-upstream",
+        accepted: "ADDR or ADDR:PORT of a name server that is not this one",
+    };
+    let address = socket_address(&flag, text, port)?;
+    if address.ip().is_unspecified() || address.port() == 0 {
+        return Err(flag.error(text, "nobody can be asked there"));
+    }
+    if resolv_conf::is_own(address, own) {
+        return Err(flag.error(text, "podway itself listens there"));
+    }
+    Ok(address)
+}
+
+/// Empty for nowhere, as with kube-proxy.
+pub(super) fn bind_address(
+    name: &'static str,
+    text: &str,
+    port: u16,
+) -> Result<Option<SocketAddr>, FlagError> {
+    let flag = Flag { name, accepted: "ADDR or ADDR:PORT, or nothing to turn it off" };
+    if text.is_empty() { Ok(None) } else { socket_address(&flag, text, port).map(Some) }
+}
+
+pub(super) fn log_levels(text: &str) -> Result<Targets, FlagError> {
+    let flag = Flag {
+        name: "--log-level",
+        accepted: "error, warn, info, debug or trace, and module=level, with commas between",
+    };
+    // A word that is no level would be taken for a module with everything on.
+    let unknown = text.split(',').map(str::trim).find(|word| {
+        let level = word.rsplit_once('=').map_or(*word, |(_, level)| level);
+        level.parse::<tracing::level_filters::LevelFilter>().is_err()
+    });
+    match unknown {
+        Some(word) => Err(flag.error(text, format!("{word:?} names no level"))),
+        None => text.parse().map_err(|error| flag.error(text, error)),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, FlagError> {
+    let flag = Flag { name: "--log-format", accepted: "text, json" };
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(flag.error(text, "is not a form of log lines")),
+    }
+}

@@ -1,0 +1,87 @@
+//! The one place where the surroundings of the process are read.
+
+use std::io;
+use std::net::IpAddr;
+
+use anyhow::Context;
+
+/// Where the resolver's configuration stands, resolv.conf(5).
+pub(crate) const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// Where the kernel tells the host name of this UTS namespace, proc_sys_kernel(5).
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+/// Where the kernel tells this process's capabilities, proc_pid_status(5).
+const STATUS: &str = "/proc/self/status";
+
+/// Bit of CAP_NET_ADMIN, `linux/capability.h`.
+const CAP_NET_ADMIN: u32 = 12;
+
+/// What defaults of flags are taken from.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    /// The host name.
+    pub(crate) host_name: io::Result<String>,
+    /// The text of /etc/resolv.conf.
+    pub(crate) resolv_conf: io::Result<String>,
+    /// Addresses on this network namespace's interfaces.
+    pub(crate) interfaces: Vec<IpAddr>,
+}
+
+impl Environment {
+    /// Reads everything once.
+    pub(crate) fn read() -> anyhow::Result<Self> {
+        Ok(Self {
+            host_name: std::fs::read_to_string(HOST_NAME),
+            resolv_conf: std::fs::read_to_string(RESOLV_CONF),
+            interfaces: interface_addresses().context("addresses of the interfaces")?,
+        })
+    }
+}
+
+/// The addresses on the interfaces of this network namespace, each once, in order.
+pub(crate) fn interface_addresses() -> io::Result<Vec<IpAddr>> {
+    let mut addresses: Vec<IpAddr> = nix::ifaddrs::getifaddrs()?
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+        })
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
+}
+
+/// Fails, with the ways out, unless this process may program the network of its namespace.
+pub(crate) fn require_network_administration(command: &str) -> anyhow::Result<()> {
+    let status = std::fs::read_to_string(STATUS).context(STATUS)?;
+    anyhow::ensure!(
+        has_capability(&status, CAP_NET_ADMIN),
+        "{command} needs CAP_NET_ADMIN to program nftables: run it with sudo, or for a try in a \
+         network namespace of your own: unshare -rn podway {command} ..."
+    );
+    Ok(())
+}
+
+/// Whether the effective set in `status` has the capability.
+fn has_capability(status: &str, capability: u32) -> bool {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .is_some_and(|set| set & (1 << capability) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn effective_set_decides() {
+        let status = "Name:\tpodway\nCapPrm:\t000001ffffffffff\nCapEff:\t0000000000001000\n";
+        assert!(has_capability(status, CAP_NET_ADMIN));
+        assert!(!has_capability(status, CAP_NET_ADMIN + 1));
+        assert!(!has_capability("CapPrm:\t0000000000001000\n", CAP_NET_ADMIN));
+    }
+}

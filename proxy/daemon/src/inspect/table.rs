@@ -1,0 +1,83 @@
+//! The plan as a table for people: one row for each frontend and endpoint.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use podway_proxy_plan::plan::{Action, Backend, Frontend, Place, Pool, PortPlan};
+use podway_proxy_plan::planner::Planner;
+
+/// Headings of the columns.
+const HEADINGS: [&str; 6] = ["SERVICE", "PORT", "FRONTEND", "FROM", "ACTION", "ENDPOINT"];
+
+/// Spaces between two columns.
+const GAP: usize = 2;
+
+/// One row of cells.
+type Row = [Cow<'static, str>; 6];
+
+/// Writes the plans of `planner`.
+pub(super) fn write(out: &mut impl Write, planner: &Planner) -> io::Result<()> {
+    let mut rows = vec![HEADINGS.map(Cow::Borrowed)];
+    for plan in planner.plans() {
+        for port in &plan.ports {
+            for frontend in &port.frontends {
+                push(&mut rows, &plan.name.to_string(), port, frontend);
+            }
+        }
+    }
+    let width =
+        |column: usize| rows.iter().map(|row: &Row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 6] = std::array::from_fn(width);
+    for row in &rows {
+        let line: String = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}", width = width + GAP))
+            .collect();
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// Appends the rows of one frontend: the first names it, the others only further endpoints.
+fn push(rows: &mut Vec<Row>, service: &str, port: &PortPlan, frontend: &Frontend) {
+    let mut endpoints = endpoints(port, frontend).into_iter();
+    let first = endpoints.next().unwrap_or_default();
+    rows.push(
+        [
+            service.to_owned(),
+            port.name.to_string(),
+            frontend.key.to_string(),
+            frontend.origin.to_string(),
+            frontend.action.to_string(),
+            first,
+        ]
+        .map(Cow::Owned),
+    );
+    rows.extend(endpoints.map(|endpoint| {
+        let mut row = Row::default();
+        row[5] = Cow::Owned(endpoint);
+        row
+    }));
+}
+
+/// The endpoints that may serve at `frontend`, each marked with what is special about it.
+fn endpoints(port: &PortPlan, frontend: &Frontend) -> Vec<String> {
+    match frontend.action {
+        Action::Reject | Action::Drop => Vec::new(),
+        Action::Balance { pool, .. } => port.pool(pool).iter().map(endpoint).collect(),
+        Action::PreserveSource => {
+            let outside = port.pool(Pool::Local).iter().map(endpoint);
+            let inside = port.pool(Pool::Cluster).iter().map(endpoint);
+            let outside = outside.map(|text| format!("{text}, for clients outside"));
+            outside.chain(inside.map(|text| format!("{text}, for pods and node"))).collect()
+        }
+    }
+}
+
+fn endpoint(backend: &Backend) -> String {
+    match backend.place {
+        Place::Here => format!("{} here", backend.address),
+        Place::Elsewhere => backend.address.to_string(),
+    }
+}

@@ -1,0 +1,60 @@
+//! What the loop needs of a kernel, and that nftables is one.
+
+use std::error::Error;
+
+use podway_proxy_nft::encode::Message;
+use podway_proxy_nft::kernel::{BackendError, Kernel};
+use podway_proxy_nft::monitor::{Alone, Silencer};
+use podway_proxy_nft::transaction::{Change, Transaction};
+
+/// `EOPNOTSUPP`: what nf_tables says of a table of a family that it does not have.
+const UNSUPPORTED_FAMILY: i32 = 95;
+
+/// Takes transactions, each whole or not at all.
+pub(crate) trait Dataplane {
+    /// Why a transaction was not taken.
+    type Error: Error + 'static;
+
+    /// Writes `transaction`.
+    ///
+    /// # Errors
+    /// Nothing of it was written.
+    fn commit(&mut self, transaction: &Transaction) -> Result<(), Self::Error>;
+
+    /// Whether `error` says that the kernel lacks the family of the transaction.
+    fn lacks_family(error: &Self::Error) -> bool;
+}
+
+/// The kernel's nftables.
+pub(crate) struct Nftables {
+    pub(crate) kernel: Kernel,
+    pub(crate) silencer: Silencer,
+}
+
+impl Dataplane for Nftables {
+    type Error = BackendError;
+
+    fn commit(&mut self, transaction: &Transaction) -> Result<(), BackendError> {
+        let Self { kernel, silencer } = self;
+        let write = || kernel.commit(transaction).map(drop);
+        match transaction.change {
+            Change::Elements { .. } => write(),
+            Change::Replace { .. } => match silencer.unheard(kernel, 1, write)? {
+                (Ok(()), Alone::Yes) => Ok(()),
+                // Nobody listened, so this may have been undone: once more, with the monitor on.
+                (Ok(()), Alone::No) => write(),
+                (Err(error), _) => Err(error),
+            },
+        }
+    }
+
+    fn lacks_family(error: &BackendError) -> bool {
+        match error {
+            BackendError::Rejected { at, source, .. } => {
+                at.message == Some(Message::AddTable)
+                    && source.raw_os_error() == Some(UNSUPPORTED_FAMILY)
+            }
+            BackendError::Open(_) | BackendError::Unavailable { .. } => false,
+        }
+    }
+}

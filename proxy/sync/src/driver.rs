@@ -1,0 +1,259 @@
+//! The loop: waits for whatever comes next, asks the engine, writes, and tells how it went.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use podway_cluster_watch::publish::{Subscription, View};
+use podway_proxy_nft::transaction::Transaction;
+use podway_proxy_plan::plan::{Family, ServicePlan};
+use podway_proxy_plan::planner::Changes;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, error, info, warn};
+
+use crate::chain::Chain;
+use crate::dataplane::Dataplane;
+use crate::engine::{Engine, Step};
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::per_family::{PerFamily, label};
+use crate::tally::{Counting, ObjectChanges};
+
+#[cfg(test)]
+mod tests;
+
+/// Something that happened besides a new snapshot.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Somebody else touched a table of ours.
+    Touched(Touch),
+    /// The addresses on the node's interfaces are these now.
+    Interfaces(Vec<IpAddr>),
+    /// Somebody asks what is planned.
+    Plans(oneshot::Sender<Plans>),
+    /// Everything is over.
+    Stop,
+}
+
+/// Somebody else touched a table of ours.
+#[derive(Debug, Clone)]
+pub(crate) struct Touch {
+    /// Whose tables.
+    pub(crate) families: Vec<Family>,
+    /// What is known about who did it.
+    pub(crate) by: String,
+}
+
+/// What is planned.
+#[derive(Debug, Clone, Default)]
+pub struct Plans {
+    /// The plan of every Service that has one, ordered by name.
+    pub services: Vec<Arc<ServicePlan>>,
+    /// One line for each frontend that a Service port wants and does not get.
+    pub conflicts: Vec<String>,
+}
+
+/// What the loop works with.
+pub(crate) struct Driver<D> {
+    pub(crate) subscription: Subscription,
+    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) dataplane: D,
+    pub(crate) engine: Engine,
+    pub(crate) health: Health,
+    pub(crate) metrics: Metrics,
+    /// Called once, when every table was written for the first time.
+    pub(crate) programmed: Option<Box<dyn FnOnce() + Send>>,
+    /// When the oldest change was seen that the kernel does not have.
+    pub(crate) unsynced_since: PerFamily<Option<Instant>>,
+    pub(crate) counting: Counting,
+}
+
+/// What a wait ended with.
+enum Woken {
+    View(View),
+    /// No snapshot will ever come again; what is programmed stays and is kept up.
+    SourceGone,
+    Event(Event),
+    Due,
+}
+
+impl<D: Dataplane> Driver<D> {
+    /// Runs until it is told to stop; what is in the kernel stays there.
+    pub(crate) async fn run(mut self) {
+        let mut source_gone = false;
+        loop {
+            let due = self.engine.next_due();
+            let woken = tokio::select! {
+                biased;
+                event = self.events.recv() => Woken::Event(event.unwrap_or(Event::Stop)),
+                view = self.subscription.next(), if !source_gone => {
+                    view.map_or(Woken::SourceGone, Woken::View)
+                }
+                () = sleep_until(due) => Woken::Due,
+            };
+            match woken {
+                Woken::Event(Event::Stop) => return,
+                Woken::Event(Event::Touched(touch)) => self.touched(&touch),
+                Woken::Event(Event::Interfaces(interfaces)) => {
+                    let step = self.engine.set_interfaces(interfaces);
+                    self.take(step, now());
+                }
+                Woken::Event(Event::Plans(reply)) => self.answer(reply),
+                Woken::View(view) => self.follow(&view),
+                Woken::SourceGone => {
+                    source_gone = true;
+                    error!("the source of snapshots is gone; what is programmed stays as it is");
+                }
+                Woken::Due => {}
+            }
+            for family in self.engine.due(now()) {
+                self.write_whole(family);
+            }
+        }
+    }
+
+    fn follow(&mut self, view: &View) {
+        let View { snapshot, delta, oldest_change } = view;
+        let before = self.engine.snapshot().map(AsRef::as_ref);
+        let objects = ObjectChanges::between(before, snapshot, delta);
+        self.metrics.snapshot(snapshot.generation, objects, SystemTime::now());
+        let step = self.engine.follow(snapshot, delta, now());
+        debug!(
+            generation = snapshot.generation,
+            changed_services = objects.services,
+            changed_slices = objects.slices,
+            changed_plans = step.changes.plans.len(),
+            "snapshot planned"
+        );
+        self.take(step, *oldest_change);
+    }
+
+    /// Writes what a step asks for; its oldest change was seen at `since`.
+    fn take(&mut self, step: Step, since: Instant) {
+        let Step { changes, concerned, transactions } = step;
+        self.metrics.planned(self.counting.follow(&changes));
+        log_conflicts(&changes);
+        for family in concerned {
+            self.metrics.queued(family, SystemTime::now());
+            self.behind(family, since);
+        }
+        for transaction in transactions {
+            self.write(&transaction);
+        }
+    }
+
+    fn touched(&mut self, touch: &Touch) {
+        for family in touch.families.iter().copied() {
+            let now = now();
+            if self.engine.touched(family, now) {
+                self.metrics.repaired(family);
+                self.behind(family, now);
+                warn!(
+                    family = label(family),
+                    by = touch.by,
+                    "table podway was changed by another process; it is being put back"
+                );
+            }
+        }
+    }
+
+    fn answer(&self, reply: oneshot::Sender<Plans>) {
+        let planner = self.engine.planner();
+        let plans = Plans {
+            services: planner.plans().map(Arc::clone).collect(),
+            conflicts: planner.conflicts().map(|conflict| conflict.to_string()).collect(),
+        };
+        if reply.send(plans).is_err() {
+            debug!("whoever asked for the plan is gone");
+        }
+    }
+
+    /// Writes the whole table of `family`.
+    fn write_whole(&mut self, family: Family) {
+        let transaction = self.engine.full(family);
+        if self.write(&transaction) {
+            self.engine.written_whole(family, now());
+        }
+        if self.engine.is_programmed()
+            && let Some(programmed) = self.programmed.take()
+        {
+            programmed();
+        }
+    }
+
+    /// Writes `transaction` and tells everybody how it went; says whether it was written.
+    fn write(&mut self, transaction: &Transaction) -> bool {
+        let family = transaction.family;
+        let started = now();
+        let result = self.dataplane.commit(transaction);
+        let took = started.elapsed();
+        match result {
+            Ok(()) => {
+                self.in_step(transaction, took);
+                true
+            }
+            Err(error) if D::lacks_family(&error) => {
+                self.engine.unsupported(family);
+                self.health.in_step(family, SystemTime::now());
+                warn!(family = label(family), error = %Chain(&error), "the kernel lacks a family");
+                false
+            }
+            Err(error) => {
+                self.metrics.failed(family);
+                let wait = self.engine.failed(family, now());
+                self.behind(family, started);
+                error!(
+                    family = label(family),
+                    elements = transaction.elements(),
+                    error = %Chain(&error),
+                    retry_seconds = wait.as_secs(),
+                    "write failed; the whole table will be written"
+                );
+                false
+            }
+        }
+    }
+
+    fn behind(&mut self, family: Family, since: Instant) {
+        self.health.behind(family, since);
+        let unsynced = self.unsynced_since.of_mut(family);
+        *unsynced = Some(unsynced.map_or(since, |earlier| earlier.min(since)));
+    }
+
+    fn in_step(&mut self, transaction: &Transaction, took: Duration) {
+        let family = transaction.family;
+        let since = self.unsynced_since.of_mut(family).take();
+        self.metrics.written(transaction, took);
+        self.metrics.in_step(family, since, SystemTime::now());
+        self.health.in_step(family, SystemTime::now());
+        info!(
+            family = label(family),
+            generation = self.engine.snapshot().map_or(0, |snapshot| snapshot.generation),
+            elements = transaction.elements(),
+            elapsed_ms = took.as_secs_f64() * 1000.0,
+            "sync applied"
+        );
+    }
+}
+
+/// Says which Services do not get what they ask for, and which do again.
+fn log_conflicts(changes: &Changes) {
+    for conflict in &changes.appeared {
+        warn!(%conflict, "two Services want the same frontend");
+    }
+    for conflict in &changes.healed {
+        info!(%conflict, "two Services no longer want the same frontend");
+    }
+}
+
+/// The time, by the clock of the runtime, which tests can stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}

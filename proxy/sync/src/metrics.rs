@@ -1,0 +1,258 @@
+//! What the sync loop counts, under kube-proxy's names where the meaning is the same.
+
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use podway_proxy_nft::transaction::{Change, Transaction};
+use podway_proxy_plan::plan::Family;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family as Labeled;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::per_family::label;
+use crate::tally::{ObjectChanges, Tally};
+
+/// All metrics of the sync loop; clones share their values.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    duration: Labeled<FamilyLabel, Histogram, fn() -> Histogram>,
+    full_duration: Labeled<FamilyLabel, Histogram, fn() -> Histogram>,
+    partial_duration: Labeled<FamilyLabel, Histogram, fn() -> Histogram>,
+    change_latency: Labeled<FamilyLabel, Histogram, fn() -> Histogram>,
+    last_sync: Labeled<FamilyLabel, Timestamp>,
+    last_queued: Labeled<FamilyLabel, Timestamp>,
+    failures: Labeled<FamilyLabel, Counter>,
+    repairs: Labeled<FamilyLabel, Counter>,
+    elements_written: Labeled<FamilyLabel, Counter>,
+    service_changes: Counter,
+    endpoint_changes: Counter,
+    services: Gauge,
+    frontends: Gauge,
+    endpoints: Gauge,
+    conflicts: Gauge,
+    generation: Gauge,
+    snapshot_time: Timestamp,
+}
+
+/// Seconds since the Unix epoch.
+type Timestamp = Gauge<f64, AtomicU64>;
+
+/// An address family as a label.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FamilyLabel {
+    ip_family: &'static str,
+}
+
+impl FamilyLabel {
+    fn new(family: Family) -> Self {
+        Self { ip_family: label(family) }
+    }
+}
+
+/// kube-proxy's buckets for durations of syncs: 1 ms times powers of two.
+fn durations() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
+}
+
+/// Buckets from 0.1 ms to 13 s: a small change takes less than kube-proxy's smallest bucket.
+fn latencies() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_1, 2.0, 18))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            duration: Labeled::new_with_constructor(durations),
+            full_duration: Labeled::new_with_constructor(durations),
+            partial_duration: Labeled::new_with_constructor(durations),
+            change_latency: Labeled::new_with_constructor(latencies),
+            last_sync: Labeled::default(),
+            last_queued: Labeled::default(),
+            failures: Labeled::default(),
+            repairs: Labeled::default(),
+            elements_written: Labeled::default(),
+            service_changes: Counter::default(),
+            endpoint_changes: Counter::default(),
+            services: Gauge::default(),
+            frontends: Gauge::default(),
+            endpoints: Gauge::default(),
+            conflicts: Gauge::default(),
+            generation: Gauge::default(),
+            snapshot_time: Timestamp::default(),
+        };
+        // A counter that is absent until it first counts cannot be watched for its first count.
+        for family in Family::ALL {
+            let label = FamilyLabel::new(family);
+            for counter in [&metrics.failures, &metrics.repairs, &metrics.elements_written] {
+                drop(counter.get_or_create(&label));
+            }
+        }
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Makes the metrics visible in `registry`, under names without a further prefix.
+    pub fn register(&self, registry: &mut Registry) {
+        self.register_kube_proxy(registry);
+        self.register_own(registry);
+    }
+
+    fn register_kube_proxy(&self, registry: &mut Registry) {
+        registry.register(
+            "kubeproxy_sync_proxy_rules_duration_seconds",
+            "Time one write to the kernel took",
+            self.duration.clone(),
+        );
+        registry.register(
+            "kubeproxy_sync_full_proxy_rules_duration_seconds",
+            "Time one write of a whole table took",
+            self.full_duration.clone(),
+        );
+        registry.register(
+            "kubeproxy_sync_partial_proxy_rules_duration_seconds",
+            "Time one write of changed elements took",
+            self.partial_duration.clone(),
+        );
+        registry.register(
+            "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
+            "When the kernel was last brought up to date",
+            self.last_sync.clone(),
+        );
+        registry.register(
+            "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds",
+            "When a change was last seen",
+            self.last_queued.clone(),
+        );
+        registry.register(
+            "kubeproxy_sync_proxy_rules_nftables_sync_failures",
+            "Writes that the kernel refused",
+            self.failures.clone(),
+        );
+        registry.register(
+            "kubeproxy_sync_proxy_rules_service_changes",
+            "Services that came, changed or went",
+            self.service_changes.clone(),
+        );
+        registry.register(
+            "kubeproxy_sync_proxy_rules_endpoint_changes",
+            "EndpointSlices that came, changed or went",
+            self.endpoint_changes.clone(),
+        );
+    }
+
+    fn register_own(&self, registry: &mut Registry) {
+        registry.register(
+            "podway_change_latency_seconds",
+            "Time from the oldest change of a write, as it was seen, to the write's end",
+            self.change_latency.clone(),
+        );
+        registry.register(
+            "podway_table_repairs",
+            "Times a table was put back after another process had touched it",
+            self.repairs.clone(),
+        );
+        registry.register(
+            "podway_elements_written",
+            "Elements put into tables or taken out of them",
+            self.elements_written.clone(),
+        );
+        registry.register(
+            "podway_programmed_services",
+            "Services with a frontend on this node",
+            self.services.clone(),
+        );
+        registry.register(
+            "podway_programmed_frontends",
+            "Addresses and ports where Services are reached",
+            self.frontends.clone(),
+        );
+        registry.register(
+            "podway_programmed_endpoints",
+            "Endpoints that serve, once for each Service port and family",
+            self.endpoints.clone(),
+        );
+        registry.register(
+            "podway_frontend_conflicts",
+            "Frontends that a Service port wants and another has",
+            self.conflicts.clone(),
+        );
+        registry.register(
+            "podway_snapshot_generation",
+            "Number of the newest snapshot of the cluster",
+            self.generation.clone(),
+        );
+        registry.register(
+            "podway_snapshot_timestamp_seconds",
+            "When the newest snapshot of the cluster came",
+            self.snapshot_time.clone(),
+        );
+    }
+
+    /// A snapshot came.
+    pub(crate) fn snapshot(&self, generation: u64, objects: ObjectChanges, now: SystemTime) {
+        self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.snapshot_time.set(unix_seconds(now));
+        self.service_changes.inc_by(objects.services);
+        self.endpoint_changes.inc_by(objects.slices);
+    }
+
+    /// A change concerns `family`.
+    pub(crate) fn queued(&self, family: Family, now: SystemTime) {
+        self.last_queued.get_or_create(&FamilyLabel::new(family)).set(unix_seconds(now));
+    }
+
+    /// The plan has this much in it.
+    pub(crate) fn planned(&self, tally: Tally) {
+        let Tally { services, frontends, endpoints, conflicts } = tally;
+        for (gauge, value) in [
+            (&self.services, services),
+            (&self.frontends, frontends),
+            (&self.endpoints, endpoints),
+            (&self.conflicts, conflicts),
+        ] {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// `transaction` was written.
+    pub(crate) fn written(&self, transaction: &Transaction, took: Duration) {
+        let label = FamilyLabel::new(transaction.family);
+        let kind = match transaction.change {
+            Change::Replace { .. } => &self.full_duration,
+            Change::Elements { .. } => &self.partial_duration,
+        };
+        for histogram in [kind, &self.duration] {
+            histogram.get_or_create(&label).observe(took.as_secs_f64());
+        }
+        let elements = u64::try_from(transaction.elements()).unwrap_or(u64::MAX);
+        self.elements_written.get_or_create(&label).inc_by(elements);
+    }
+
+    /// The kernel has everything of `family`; the oldest change of it was seen at `since`.
+    pub(crate) fn in_step(&self, family: Family, since: Option<Instant>, now: SystemTime) {
+        let label = FamilyLabel::new(family);
+        self.last_sync.get_or_create(&label).set(unix_seconds(now));
+        if let Some(since) = since {
+            self.change_latency.get_or_create(&label).observe(since.elapsed().as_secs_f64());
+        }
+    }
+
+    /// The kernel refused a write.
+    pub(crate) fn failed(&self, family: Family) {
+        self.failures.get_or_create(&FamilyLabel::new(family)).inc();
+    }
+
+    /// A table was found touched by somebody else and is being put back.
+    pub(crate) fn repaired(&self, family: Family) {
+        self.repairs.get_or_create(&FamilyLabel::new(family)).inc();
+    }
+}
+
+/// A time as Prometheus wants it; 0 before the epoch.
+fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
