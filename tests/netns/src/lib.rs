@@ -1,1 +1,58 @@
-//! Placeholder until its first commit.
+//! Runs a test again in network namespaces of its own.
+//!
+//! A test that writes to the kernel calls [`isolated`] first: the test binary starts itself once
+//! more for just this test, under `unshare` with a new network namespace (and, for who is not root,
+//! a new user namespace), so nothing of the host is reached. Where that cannot be done it fails.
+
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Output};
+
+/// Set in the environment of the process that runs inside.
+const INSIDE: &str = "PODWAY_TEST_INSIDE";
+
+/// Switches off, by name, what needs namespaces; the value is `off`.
+const SWITCH: &str = "NETNS_TESTS";
+
+/// Whether the calling test runs inside its own namespaces; when not, it has been run there.
+///
+/// `test` is the test's full name. A caller returns at once when the answer is `false`:
+///
+/// ```no_run
+/// if !podway_tests_netns::isolated("table_is_written") {
+///     return;
+/// }
+/// ```
+///
+/// # Panics
+/// When the test failed inside, or could not be run there.
+#[must_use]
+pub fn isolated(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    if std::env::var(SWITCH).is_ok_and(|value| value == "off") {
+        eprintln!("NOT RUN: {test}: {SWITCH}=off");
+        return false;
+    }
+    let status = run_inside(test).unwrap_or_else(|error| {
+        panic!(
+            "cannot run unshare (package util-linux): {error}; {SWITCH}=off leaves this test out"
+        )
+    });
+    assert!(status.success(), "{test} failed inside its namespaces: {status}");
+    false
+}
+
+fn run_inside(test: &str) -> std::io::Result<Output> {
+    let binary = std::env::current_exe()?;
+    // The owner of one's own folder in /proc is who one is.
+    let is_root = std::fs::metadata("/proc/self")?.uid() == 0;
+    let user: &[&str] = if is_root { &[] } else { &["--user", "--map-root-user"] };
+    Command::new("unshare")
+        .args(user)
+        .args(["--net", "--kill-child", "--fork", "--"])
+        .arg(binary)
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .output()
+}

@@ -49,10 +49,11 @@ pub fn cluster_ip(service: u32) -> IpAddr {
     Ipv4Addr::from(CLUSTER_IPS + service + 1).into()
 }
 
-/// The address of an endpoint; each `incarnation` of it has another.
+/// The address of an endpoint; each of four `incarnation`s of it has another.
 #[must_use]
 pub fn pod_ip(service: u32, endpoint: u32, incarnation: u32) -> IpAddr {
-    Ipv4Addr::from(POD_IPS + (incarnation << 22) + service * MAX_ENDPOINTS + endpoint + 1).into()
+    Ipv4Addr::from(POD_IPS + ((incarnation % 4) << 22) + service * MAX_ENDPOINTS + endpoint + 1)
+        .into()
 }
 
 impl Cluster {

@@ -1,0 +1,244 @@
+//! The table that we write, read back by nft: another program, with another author's idea of it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nftables::schema::NfListObject;
+use podway_cluster_model::builder::{Builder, Change};
+use podway_cluster_model::name::NodeName;
+use podway_proxy_nft::kernel::{BackendError, Kernel};
+use podway_proxy_nft::monitor::{Alone, Monitor};
+use podway_proxy_nft::program::{Options, Program};
+use podway_proxy_nft::transaction::{self, Transaction};
+use podway_proxy_plan::node::NodeView;
+use podway_proxy_plan::plan::Family;
+use podway_proxy_plan::planner::Planner;
+use podway_proxy_plan::policy::Policy;
+use podway_tests_netns::isolated;
+use podway_tests_synthetic::{Cluster, POD_CIDR};
+
+/// A node that writes to this namespace's kernel.
+struct Node {
+    builder: Builder,
+    planner: Planner,
+    program: Program,
+    kernel: Kernel,
+}
+
+impl Node {
+    fn new() -> Self {
+        let cluster_cidrs = vec![POD_CIDR.parse().unwrap(), "fd00:11::/32".parse().unwrap()];
+        let policy = Policy { cluster_cidrs: cluster_cidrs.clone(), ..Policy::default() };
+        let node = NodeView::bare(NodeName::new("node-1").unwrap());
+        Self {
+            builder: Builder::new(),
+            planner: Planner::new(policy, node),
+            program: Program::new(Options { cluster_cidrs, ..Options::default() }),
+            kernel: Kernel::open().unwrap(),
+        }
+    }
+
+    fn with(cluster: Cluster) -> Self {
+        // In steps that an unprivileged user's socket takes as well.
+        const STEP: usize = 1_000;
+        let mut node = Self::new();
+        node.write_everything();
+        for changes in cluster.changes().unwrap().chunks(STEP) {
+            node.apply(changes.to_vec());
+        }
+        node
+    }
+
+    fn plan(&mut self, changes: Vec<Change>) -> [Transaction; 2] {
+        let (snapshot, delta) = self.builder.apply(changes);
+        self.program.update(self.planner.update(&snapshot, &delta).plans)
+    }
+
+    fn apply(&mut self, changes: Vec<Change>) {
+        for transaction in self.plan(changes) {
+            self.kernel.commit(&transaction).unwrap();
+        }
+    }
+
+    fn write_everything(&self) {
+        for family in Family::ALL {
+            self.kernel.commit(&self.program.full(family)).unwrap();
+        }
+    }
+}
+
+/// Runs nft in this namespace; `input` is what it reads.
+fn nft(arguments: &[&str], input: &str) -> String {
+    let mut child = Command::new("nft")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "nft {arguments:?} failed");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn list(family: Family) -> String {
+    nft(&["list", "table", family.name(), "podway"], "")
+}
+
+/// Number of chains and rules of the table in nft's JSON.
+///
+/// Chains are read by the nftables crate. Version 0.6 of it cannot read every rule that nft 1.0.6
+/// prints (a lone masquerade flag), so rules are only counted.
+fn chains_and_rules(family: Family) -> (usize, usize) {
+    let json = nft(&["--json", "--terse", "list", "table", family.name(), "podway"], "");
+    let listing: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let objects = listing["nftables"].as_array().unwrap();
+    let chains = objects
+        .iter()
+        .filter(|object| object.get("chain").is_some())
+        .map(|object| serde_json::from_value::<NfListObject<'_>>(object.clone()).unwrap())
+        .filter(|object| matches!(object, NfListObject::Chain(chain) if chain.table == "podway"))
+        .count();
+    (chains, objects.iter().filter(|object| object.get("rule").is_some()).count())
+}
+
+#[test]
+fn table_reads_back_as_the_plan_prints_it() {
+    if !isolated("table_reads_back_as_the_plan_prints_it") {
+        return;
+    }
+    let node = Node::with(Cluster { services: 5, endpoints: 3 });
+    for family in Family::ALL {
+        let written = list(family);
+        node.kernel.delete_tables().unwrap();
+        // The same table once more, this time by nft from our text.
+        let Transaction { change: transaction::Change::Replace { .. }, .. } =
+            node.program.full(family)
+        else {
+            panic!("a full write replaces the table");
+        };
+        nft(&["-f", "-"], &node.program.full(family).to_string());
+        let expected = list(family);
+        assert_eq!(sorted_lines(&written), sorted_lines(&expected));
+        assert!(expected.contains("typeof"), "the keys are typed:\n{expected}");
+        node.write_everything();
+    }
+}
+
+/// Lines with the elements of each set apart and sorted: a hash table has no order.
+fn sorted_lines(listing: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut elements: Vec<String> = Vec::new();
+    for line in listing.lines().map(str::trim) {
+        let content = line.trim_start_matches("elements = {").trim_end_matches('}').trim();
+        if line.contains("elements = {") || !elements.is_empty() && !line.ends_with(['{', '}']) {
+            elements.extend(content.split(',').map(|part| part.trim().to_owned()));
+            continue;
+        }
+        if !elements.is_empty() && line.contains(" . ") && line.ends_with('}') {
+            elements.extend(content.split(',').map(|part| part.trim().to_owned()));
+            continue;
+        }
+        elements.sort();
+        lines.append(&mut elements);
+        lines.push(line.to_owned());
+    }
+    lines.retain(|line| !line.is_empty());
+    lines
+}
+
+#[test]
+fn chains_and_rules_are_the_same_for_10_and_10_000_services() {
+    if !isolated("chains_and_rules_are_the_same_for_10_and_10_000_services") {
+        return;
+    }
+    let few = Node::with(Cluster { services: 10, endpoints: 3 });
+    let counted_few = Family::ALL.map(chains_and_rules);
+    few.kernel.delete_tables().unwrap();
+    let many = Node::with(Cluster { services: 10_000, endpoints: 3 });
+    assert_eq!(Family::ALL.map(chains_and_rules), counted_few);
+    assert!(counted_few[0].1 > 0, "there are rules");
+    many.kernel.delete_tables().unwrap();
+}
+
+#[test]
+fn refused_transaction_changes_nothing_and_says_where() {
+    if !isolated("refused_transaction_changes_nothing_and_says_where") {
+        return;
+    }
+    let cluster = Cluster { services: 3, endpoints: 2 };
+    let mut node = Node::with(cluster);
+    let before = list(Family::Ip);
+    // The kernel loses an element that the program still counts on.
+    nft(&["flush", "set", "ip", "podway", "frontends"], "");
+    let lost = list(Family::Ip);
+    let gone = node.plan(vec![Change::ServiceGone(cluster.service(1).unwrap().name)]);
+    let error = node.kernel.commit(&gone[0]).unwrap_err();
+    let BackendError::Rejected { at, .. } = &error else { panic!("{error}") };
+    assert_eq!(at.to_string(), "\"delete elements of set frontends\"");
+    assert_eq!(list(Family::Ip), lost, "half of the transaction was applied");
+    // A full write repairs it.
+    node.write_everything();
+    assert!(!list(Family::Ip).contains("bench/s1:http"));
+    assert!(before.contains("bench/s1:http") && list(Family::Ip).contains("bench/s2:http"));
+}
+
+#[test]
+fn own_changes_are_not_told_and_those_of_others_are() {
+    if !isolated("own_changes_are_not_told_and_those_of_others_are") {
+        return;
+    }
+    let cluster = Cluster { services: 3, endpoints: 2 };
+    let mut node = Node::with(cluster);
+    let mut monitor = Monitor::open(&node.kernel).unwrap();
+    node.apply(vec![Change::Slice(cluster.slice(1, 1).unwrap())]);
+    nft(&["add", "table", "ip", "other"], "");
+    assert_eq!(monitor.wait(Duration::from_millis(200)).unwrap(), None);
+
+    nft(&["flush", "table", "ip", "podway"], "");
+    let intrusion = monitor.wait(Duration::from_secs(5)).unwrap().expect("the flush is told");
+    assert_eq!(intrusion.families, [Family::Ip].into());
+    assert_eq!(intrusion.process.map(|process| process.name), Some("nft".to_owned()));
+
+    nft(&["delete", "table", "ip6", "podway"], "");
+    let intrusion = monitor.wait(Duration::from_secs(5)).unwrap().expect("the deletion is told");
+    assert_eq!(intrusion.families, [Family::Ip6].into());
+}
+
+#[test]
+fn full_write_is_unheard_and_knows_whether_it_was_alone() {
+    if !isolated("full_write_is_unheard_and_knows_whether_it_was_alone") {
+        return;
+    }
+    let node = Node::with(Cluster { services: 3, endpoints: 2 });
+    let mut monitor = Monitor::open(&node.kernel).unwrap();
+    let silencer = monitor.silencer();
+    let ((), alone) = silencer.unheard(&node.kernel, 2, || node.write_everything()).unwrap();
+    assert_eq!(alone, Alone::Yes);
+    let ((), alone) = silencer
+        .unheard(&node.kernel, 2, || {
+            node.write_everything();
+            nft(&["flush", "table", "ip", "podway"], "");
+        })
+        .unwrap();
+    assert_eq!(alone, Alone::No);
+    assert_eq!(monitor.wait(Duration::from_millis(200)).unwrap(), None);
+    node.write_everything();
+    nft(&["flush", "table", "ip", "podway"], "");
+    assert!(monitor.wait(Duration::from_secs(5)).unwrap().is_some(), "it listens again");
+}
+
+#[test]
+fn cleanup_deletes_our_tables_and_no_other() {
+    if !isolated("cleanup_deletes_our_tables_and_no_other") {
+        return;
+    }
+    let foreign = "table ip podway-not-ours {\n\tchain a {\n\t\taccept\n\t}\n}\n";
+    nft(&["-f", "-"], foreign);
+    let node = Node::with(Cluster { services: 1, endpoints: 1 });
+    assert_eq!(node.kernel.delete_tables().unwrap(), Family::ALL);
+    assert_eq!(node.kernel.delete_tables().unwrap(), []);
+    assert_eq!(nft(&["list", "ruleset"], ""), foreign);
+}
