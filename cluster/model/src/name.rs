@@ -43,36 +43,39 @@ pub enum NameError {
 
 /// Checks one RFC 1123 label.
 fn check_label(text: &str) -> Result<(), NameError> {
-    let alphanumeric = |octet: &u8| octet.is_ascii_lowercase() || octet.is_ascii_digit();
-    match text.as_bytes() {
-        [] => Err(NameError::Empty),
-        octets if octets.len() > MAX_LABEL_OCTETS => {
-            Err(NameError::TooLong { octets: octets.len(), limit: MAX_LABEL_OCTETS })
-        }
-        octets => {
-            let well_formed = octets.iter().all(|octet| alphanumeric(octet) || *octet == b'-')
-                && octets.first().is_some_and(alphanumeric)
-                && octets.last().is_some_and(alphanumeric);
-            if well_formed { Ok(()) } else { Err(NameError::Malformed { text: text.to_owned() }) }
-        }
+    check_octets(text, MAX_LABEL_OCTETS)?;
+    if is_well_formed(text) { Ok(()) } else { Err(NameError::Malformed { text: text.to_owned() }) }
+}
+
+/// Checks dot-separated labels.
+///
+/// Kubernetes limits the whole and not each label, so a Pod's name may be a label that is too long
+/// for DNS; who makes a DNS name of it has to look.
+fn check_subdomain(text: &str) -> Result<(), NameError> {
+    check_octets(text, MAX_SUBDOMAIN_OCTETS)?;
+    if text.split('.').all(is_well_formed) {
+        Ok(())
+    } else {
+        Err(NameError::Malformed { text: text.to_owned() })
     }
 }
 
-/// Checks dot-separated RFC 1123 labels.
-fn check_subdomain(text: &str) -> Result<(), NameError> {
-    if text.len() > MAX_SUBDOMAIN_OCTETS {
-        return Err(NameError::TooLong { octets: text.len(), limit: MAX_SUBDOMAIN_OCTETS });
+/// Checks that `text` has at least one octet and at most `limit`.
+fn check_octets(text: &str, limit: usize) -> Result<(), NameError> {
+    match text.len() {
+        0 => Err(NameError::Empty),
+        octets if octets > limit => Err(NameError::TooLong { octets, limit }),
+        _ => Ok(()),
     }
-    if text.is_empty() {
-        return Err(NameError::Empty);
-    }
-    // Kubernetes limits the whole, not each label; a label over 63 octets is still no DNS name.
-    text.split('.').try_for_each(|label| {
-        check_label(label).map_err(|error| match error {
-            NameError::Empty => NameError::Malformed { text: text.to_owned() },
-            NameError::TooLong { .. } | NameError::Malformed { .. } => error,
-        })
-    })
+}
+
+/// Whether `label` is letters, digits and inner hyphens.
+fn is_well_formed(label: &str) -> bool {
+    let alphanumeric = |octet: &u8| octet.is_ascii_lowercase() || octet.is_ascii_digit();
+    let octets = label.as_bytes();
+    octets.iter().all(|octet| alphanumeric(octet) || *octet == b'-')
+        && octets.first().is_some_and(alphanumeric)
+        && octets.last().is_some_and(alphanumeric)
 }
 
 /// Checks a port name; the empty name is the one of an unnamed port.
@@ -222,6 +225,7 @@ mod tests {
         assert!(NodeName::new("node-1.example.com").is_ok());
         assert!(NodeName::new("node..example").is_err());
         assert!(NodeName::new(".node").is_err());
+        assert!(LocalName::new(&"a".repeat(64)).is_ok(), "a Pod's name may be long");
     }
 
     #[test]

@@ -169,8 +169,12 @@ impl Kernel {
 
     fn receive(&self) -> io::Result<Vec<u8>> {
         loop {
-            if let Some(datagram) = self.socket.receive()? {
-                return Ok(datagram);
+            match self.socket.receive() {
+                Ok(Some(datagram)) => return Ok(datagram),
+                Ok(None) => {}
+                // Later errors of the batch were lost; what came first is still there to read.
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => continue,
+                Err(error) => return Err(error),
             }
             if !self.socket.wait(ACKNOWLEDGEMENT_TIMEOUT)? {
                 return Err(io::ErrorKind::TimedOut.into());

@@ -57,7 +57,8 @@ impl NetfilterSocket {
         socket.set_non_blocking(true)?;
         socket.set_cap_ack(true)?;
         socket.set_ext_ack(true)?;
-        setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BYTES)?;
+        setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BYTES)
+            .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BYTES))?;
         Ok(Self(socket))
     }
 
@@ -73,9 +74,11 @@ impl NetfilterSocket {
     /// The kernel handles the messages in it before this returns.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
         // The kernel counts its own overhead against the limit; twice the bytes is what it allows
-        // for that anyway (`SO_SNDBUF` in socket(7)).
+        // for that anyway (`SO_SNDBUF` in socket(7)). Only the first user namespace may pass
+        // `net.core.wmem_max`; in another a table of more than twice that is too long a message.
         let room = bytes.len().saturating_mul(2).max(usize::from(u16::MAX));
-        setsockopt(&self.0, sockopt::SndBufForce, &room)?;
+        setsockopt(&self.0, sockopt::SndBufForce, &room)
+            .or_else(|_| setsockopt(&self.0, sockopt::SndBuf, &room))?;
         self.0.send_to(bytes, &SocketAddr::new(0, 0), 0)?;
         Ok(())
     }
