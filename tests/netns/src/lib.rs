@@ -34,12 +34,19 @@ pub fn isolated(test: &str) -> bool {
         eprintln!("NOT RUN: {test}: {SWITCH}=off");
         return false;
     }
-    let status = run_inside(test).unwrap_or_else(|error| {
+    let output = run_inside(test).unwrap_or_else(|error| {
         panic!(
             "cannot run unshare (package util-linux): {error}; {SWITCH}=off leaves this test out"
         )
     });
-    assert!(status.success(), "{test} failed inside its namespaces: {status}");
+    // What was said inside counts no second test, so it is shown only when it matters.
+    assert!(
+        output.status.success(),
+        "{test} failed inside its namespaces: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     false
 }
 
