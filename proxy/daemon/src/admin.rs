@@ -37,7 +37,7 @@ mod listen;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use listen::{Door, Doors};
+pub(crate) use listen::Doors;
 
 /// The mode that kube-proxy's users know for what we do.
 const PROXY_MODE: &str = "nftables";

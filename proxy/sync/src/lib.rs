@@ -48,6 +48,8 @@ pub mod chain;
 mod dataplane;
 mod driver;
 mod engine;
+#[cfg(test)]
+mod fixture;
 pub mod health;
 pub mod metrics;
 mod monitor;
