@@ -8,7 +8,9 @@
 
 mod tally;
 mod targets;
+mod tools;
 
+use std::env;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -62,7 +64,7 @@ enum Netns {
 impl Netns {
     /// Reads `NETNS_TESTS`; only `off` is an order, so that a slip of the pen leaves out nothing.
     fn from_environment() -> Self {
-        match std::env::var("NETNS_TESTS") {
+        match env::var("NETNS_TESTS") {
             Ok(value) if value == "off" => Self::Off,
             Ok(_) | Err(_) => Self::On,
         }
@@ -74,6 +76,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let root = process::root();
     // An order for one tier is an order for that tier.
     let netns = if args.tier == Some(Tier::Netns) { Netns::On } else { Netns::from_environment() };
+    let runs_netns = netns == Netns::On && args.tier.is_none_or(|tier| tier == Tier::Netns);
+    let path = if runs_netns { tools::ensure()? } else { env::var_os("PATH").unwrap_or_default() };
     let targets = Targets::read(&root)?;
     let arguments = targets.arguments(args.tier, netns)?;
     let mut tally = Tally::new(targets);
@@ -84,6 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         for arguments in arguments {
             let mut cargo = process::cargo(&root);
             cargo.arg("test").args(arguments).arg("--no-fail-fast").arg("--").args(&args.rest);
+            cargo.env("PATH", &path);
             let status = stream(&mut cargo, &mut tally)?;
             tally.close(status.success());
         }

@@ -52,9 +52,11 @@ const MAY_USE: &[(&str, MayUse)] = &[
     ("proxy/nft", MayUse::Only(&["cluster/model", "proxy/plan"])),
     ("proxy/plan", MayUse::Only(&["cluster/model"])),
     ("proxy/sync", MayUse::Only(&["cluster/model", "proxy/nft", "proxy/plan"])),
+    ("tests/bench", MayUse::All),
     // The lab plays the cluster and must not judge the product by the product's own code.
     ("tests/lab", MayUse::Only(&[])),
     ("tests/netns", MayUse::All),
+    ("tests/synthetic", MayUse::Only(&["cluster/model"])),
     ("xtask", MayUse::All),
 ];
 

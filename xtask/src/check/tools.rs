@@ -8,9 +8,14 @@ use anyhow::{Context, Result};
 use super::Outcome;
 use crate::process;
 
-/// `cargo fmt --all --check`.
+/// `cargo fmt` in the mode that only lists the files it would change.
 pub(super) fn fmt(root: &Path) -> Result<Outcome> {
-    run(process::cargo(root).args(["fmt", "--all", "--check"]))
+    let mut cargo = process::cargo(root);
+    cargo.args(["fmt", "--all", "--check", "--", "--files-with-diff", "--color", "never"]);
+    Ok(match run(&mut cargo)? {
+        Outcome::Failed(report) => Outcome::Failed(format!("{report}to be run: cargo fmt --all")),
+        outcome @ (Outcome::Passed | Outcome::NotRun(_)) => outcome,
+    })
 }
 
 /// Clippy with the lints of the workspace over every target, tests included.
@@ -44,13 +49,13 @@ mod tests {
     use crate::check::tree::planted;
 
     #[test]
-    fn badly_formatted_code_fails_with_the_difference() {
+    fn badly_formatted_code_fails_and_its_file_is_named() {
         let (_folder, tree) = planted::tree(&[
             ("Cargo.toml", &planted::root(&["dns/zone"])),
             ("dns/zone/Cargo.toml", &planted::manifest("zone", &[])),
             ("dns/zone/src/lib.rs", "fn   f( ) {}\n"),
         ]);
         let outcome = fmt(tree.root()).expect("cargo fmt runs");
-        assert!(matches!(outcome, Outcome::Failed(report) if report.contains("fn f() {}")));
+        assert!(matches!(outcome, Outcome::Failed(report) if report.contains("lib.rs")));
     }
 }
