@@ -59,14 +59,14 @@ impl Health {
     }
 
     /// A change, seen at `since`, is to be written.
-    pub(crate) fn behind(&self, family: Family, since: Instant) {
+    pub fn behind(&self, family: Family, since: Instant) {
         let mut families = self.lock();
         let unsynced = &mut families.of_mut(family).unsynced_since;
         *unsynced = Some(unsynced.map_or(since, |earlier| earlier.min(since)));
     }
 
     /// The kernel has everything, since `now`.
-    pub(crate) fn in_step(&self, family: Family, now: SystemTime) {
+    pub fn in_step(&self, family: Family, now: SystemTime) {
         *self.lock().of_mut(family) = FamilyHealth { unsynced_since: None, updated: now };
     }
 

@@ -166,6 +166,13 @@ impl Syncer {
     }
 }
 
+impl Default for Inquirer {
+    /// Asks nobody, as if the loop had ended.
+    fn default() -> Self {
+        Self { events: mpsc::channel(1).0 }
+    }
+}
+
 impl Inquirer {
     /// What is planned; `None` when the loop has ended.
     pub async fn plans(&self) -> Option<Plans> {

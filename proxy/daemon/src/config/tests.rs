@@ -1,1 +1,276 @@
+use std::io;
 
+use clap::Parser;
+
+use super::*;
+use crate::args::{Command, CommandLine};
+
+fn environment() -> Environment {
+    Environment {
+        host_name: Ok("Node-A.example\n".to_owned()),
+        resolv_conf: Ok("nameserver 127.0.0.1\nnameserver 192.0.2.53\n".to_owned()),
+        interfaces: vec!["127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap()],
+    }
+}
+
+fn resolve_in(flags: &[&str], environment: &Environment) -> Result<Config, FlagErrors> {
+    let command = ["podway", "run", "--manifests=/manifests"].iter().chain(flags);
+    match CommandLine::try_parse_from(command).unwrap().command {
+        Command::Run(args) => Config::resolve(&args, environment),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn resolve(flags: &[&str]) -> Result<Config, FlagErrors> {
+    resolve_in(flags, &environment())
+}
+
+/// The lines of all errors that `flags` give.
+fn errors(flags: &[&str]) -> Vec<String> {
+    resolve(flags).unwrap_err().0.iter().map(ToString::to_string).collect()
+}
+
+fn sockets(texts: &[&str]) -> Vec<SocketAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn cidrs(texts: &[&str]) -> Vec<ipnet::IpNet> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn defaults_are_a_whole_configuration() {
+    let Config { cluster, proxy, dns, admin, log } = resolve(&[]).unwrap();
+    assert_eq!(cluster.manifests.to_str(), Some("/manifests"));
+    assert_eq!(cluster.node.as_str(), "node-a.example", "the host name in lower case");
+    assert_eq!(cluster.zone.domain().to_ascii(), "cluster.local.");
+    assert_eq!(proxy.policy, Policy::default());
+    assert_eq!(proxy.masquerade_bit, 14);
+    assert_eq!(proxy.interfaces, environment().interfaces);
+    assert_eq!(dns.listen, sockets(&["127.0.0.1:53"]));
+    assert_eq!(dns.upstreams, sockets(&["192.0.2.53:53"]), "never itself");
+    assert_eq!(dns.skipped.len(), 1);
+    assert_eq!(admin.healthz, Some("0.0.0.0:10256".parse().unwrap()));
+    assert_eq!(admin.metrics, Some("127.0.0.1:10249".parse().unwrap()));
+    assert_eq!(admin.bind_failure, BindFailure::Retried);
+    assert_eq!(log.format, LogFormat::Text);
+    assert_eq!(log.levels.to_string(), "info");
+}
+
+#[test]
+fn every_flag_is_taken_over() {
+    let Config { cluster, proxy, dns, admin, log } = resolve(&[
+        "--hostname-override= Worker-1 ",
+        "--cluster-domain=magedu.local.",
+        "--proxy-mode=nftables",
+        "--cluster-cidr=10.244.0.9/16, fd00:10:244::/56",
+        "--masquerade-all",
+        "--iptables-masquerade-bit=31",
+        "--nodeport-addresses=192.0.2.0/24,127.0.0.0/8",
+        "--nodeport-addresses=2001:db8::/32",
+        "--allow-external-ips=203.0.113.0/24",
+        "--dns-listen=192.0.2.1:53",
+        "--dns-listen=[::1]",
+        "--dns-upstream=198.51.100.1",
+        "--dns-upstream=[2001:db8::53]:5353",
+        "--healthz-bind-address=[::]:1",
+        "--metrics-bind-address=",
+        "--bind-address-hard-fail=true",
+        "--log-level=warn,podway_proxy_sync=debug",
+        "--log-format=json",
+    ])
+    .unwrap();
+    assert_eq!(cluster.node.as_str(), "worker-1");
+    assert_eq!(cluster.zone.domain().to_ascii(), "magedu.local.");
+    let expected = Policy {
+        cluster_cidrs: cidrs(&["10.244.0.0/16", "fd00:10:244::/56"]),
+        masquerade_all: true,
+        node_ports: NodePortAddresses::Cidrs(cidrs(&[
+            "192.0.2.0/24",
+            "127.0.0.0/8",
+            "2001:db8::/32",
+        ])),
+        allow_external_ips: cidrs(&["203.0.113.0/24"]),
+    };
+    assert_eq!(proxy.policy, expected);
+    assert_eq!(proxy.masquerade_bit, 31);
+    assert_eq!(dns.listen, sockets(&["192.0.2.1:53", "[::1]:53"]));
+    assert_eq!(dns.upstreams, sockets(&["198.51.100.1:53", "[2001:db8::53]:5353"]));
+    assert_eq!((admin.healthz, admin.metrics), (Some("[::]:1".parse().unwrap()), None));
+    assert_eq!(admin.bind_failure, BindFailure::Fatal);
+    assert_eq!(log.format, LogFormat::Json);
+    assert!(log.levels.would_enable("podway_proxy_sync", &tracing::Level::DEBUG));
+    assert!(!log.levels.would_enable("podway_dns_server", &tracing::Level::INFO));
+}
+
+#[test]
+fn each_wrong_value_names_its_flag_itself_and_what_is_accepted() {
+    let rows = [
+        (
+            "--hostname-override=node_1",
+            "--hostname-override \"node_1\": \"node_1\" must be lower-case letters, digits and \
+             '-', starting and ending with a letter or digit; accepted: the name of this node's \
+             Node object",
+        ),
+        (
+            "--cluster-domain=.",
+            "--cluster-domain \".\": zone \".\" is the root of the name space; accepted: a domain \
+             such as cluster.local",
+        ),
+        (
+            "--proxy-mode=ebpf",
+            "--proxy-mode \"ebpf\": the eBPF back end is not there yet; accepted: auto, nftables",
+        ),
+        (
+            "--proxy-mode=ipvs",
+            "--proxy-mode \"ipvs\": is a mode of kube-proxy that podway lacks; accepted: auto, \
+             nftables",
+        ),
+        ("--proxy-mode=fast", "--proxy-mode \"fast\": is not a mode; accepted: auto, nftables"),
+        (
+            "--cluster-cidr=10.0.0.0/33",
+            "--cluster-cidr \"10.0.0.0/33\": is no CIDR (invalid ip address syntax); accepted: one \
+             CIDR, or one of each family with a comma between, such as \
+             10.244.0.0/16,fd00:10:244::/56",
+        ),
+        (
+            "--cluster-cidr=10.0.0.0/8,11.0.0.0/8",
+            "--cluster-cidr \"10.0.0.0/8,11.0.0.0/8\": both are of one family; accepted: one CIDR, \
+             or one of each family with a comma between, such as 10.244.0.0/16,fd00:10:244::/56",
+        ),
+        (
+            "--masquerade-all=maybe",
+            "--masquerade-all \"maybe\": is neither true nor false; accepted: true, false",
+        ),
+        (
+            "--masquerade-bit=32",
+            "--masquerade-bit \"32\": a packet mark has no such bit; accepted: a number from 0 to \
+             31",
+        ),
+        (
+            "--nodeport-addresses=primary,192.0.2.0/24",
+            "--nodeport-addresses \"primary\": is no CIDR (invalid ip address syntax); accepted: \
+             CIDRs, or \"primary\" without any",
+        ),
+        (
+            "--allow-external-ips=203.0.113.1",
+            "--allow-external-ips \"203.0.113.1\": is no CIDR (invalid ip address syntax); \
+             accepted: a CIDR such as 203.0.113.0/24",
+        ),
+        (
+            "--dns-listen=localhost:53",
+            "--dns-listen \"localhost:53\": invalid IP address syntax; accepted: ADDR:PORT such as \
+             127.0.0.1:53 or [::1]:53",
+        ),
+        (
+            "--dns-upstream=127.0.0.1",
+            "--dns-upstream \"127.0.0.1\": podway itself listens there; accepted: ADDR or \
+             ADDR:PORT of a name server that is not this one",
+        ),
+        (
+            "--dns-upstream=0.0.0.0",
+            "--dns-upstream \"0.0.0.0\": nobody can be asked there; accepted: ADDR or ADDR:PORT of \
+             a name server that is not this one",
+        ),
+        (
+            "--healthz-bind-address=:10256",
+            "--healthz-bind-address \":10256\": invalid IP address syntax; accepted: ADDR or \
+             ADDR:PORT, or nothing to turn it off",
+        ),
+        (
+            "--metrics-bind-address=here",
+            "--metrics-bind-address \"here\": invalid IP address syntax; accepted: ADDR or \
+             ADDR:PORT, or nothing to turn it off",
+        ),
+        (
+            "--log-level=loud",
+            "--log-level \"loud\": \"loud\" names no level; accepted: error, warn, info, debug or \
+             trace, and module=level, with commas between",
+        ),
+        (
+            "--log-format=xml",
+            "--log-format \"xml\": is not a form of log lines; accepted: text, json",
+        ),
+    ];
+    for (flag, expected) in rows {
+        assert_eq!(errors(&[flag]), [expected], "{flag}");
+    }
+}
+
+#[test]
+fn all_errors_are_reported_together() {
+    let found = errors(&[
+        "--cluster-domain=a..b",
+        "--masquerade-bit=x",
+        "--dns-listen=1.2.3.4:0:0",
+        "--dns-listen=::1",
+        "--dns-listen=[::1]:53",
+        "--allow-external-ips=a,192.0.2.0/24,b",
+        "--log-format=xml",
+    ]);
+    let flags: Vec<&str> = found.iter().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(
+        flags,
+        [
+            "--cluster-domain",
+            "--masquerade-bit",
+            "--allow-external-ips",
+            "--allow-external-ips",
+            "--dns-listen",
+            "--dns-listen",
+            "--log-format",
+        ],
+        "{found:#?}"
+    );
+    let text = resolve(&["--log-format=xml", "--masquerade-bit=x"]).unwrap_err().to_string();
+    assert!(text.starts_with("2 flags are wrong:\n  --masquerade-bit \"x\""), "{text}");
+}
+
+#[test]
+fn manifests_are_required() {
+    let command = CommandLine::try_parse_from(["podway", "run"]).unwrap().command;
+    let Command::Run(args) = command else { panic!("{command:?}") };
+    let found = Config::resolve(&args, &environment()).unwrap_err().to_string();
+    assert_eq!(
+        found,
+        "--manifests \"\": is required; accepted: a folder of *.yaml, *.yml and *.json manifests"
+    );
+}
+
+#[test]
+fn unreadable_host_name_matters_only_without_an_override() {
+    let unreadable =
+        Environment { host_name: Err(io::ErrorKind::NotFound.into()), ..environment() };
+    let found = resolve_in(&[], &unreadable).unwrap_err().to_string();
+    assert!(found.starts_with("--hostname-override \"\": the host name cannot be read"), "{found}");
+    assert!(resolve_in(&["--hostname-override=a"], &unreadable).is_ok());
+}
+
+#[test]
+fn unreadable_resolv_conf_leaves_no_upstream_and_says_why() {
+    let unreadable =
+        Environment { resolv_conf: Err(io::ErrorKind::NotFound.into()), ..environment() };
+    let dns = resolve_in(&[], &unreadable).unwrap().dns;
+    assert!(dns.upstreams.is_empty());
+    assert!(dns.unread.is_some_and(|reason| reason.starts_with("/etc/resolv.conf: ")));
+    let given = resolve_in(&["--dns-upstream=192.0.2.9"], &unreadable).unwrap().dns;
+    assert_eq!((given.upstreams, given.unread), (sockets(&["192.0.2.9:53"]), None));
+}
+
+#[test]
+fn listening_everywhere_makes_every_interface_ones_own() {
+    let environment = Environment {
+        resolv_conf: Ok("nameserver 192.0.2.1\nnameserver 127.0.0.53\n".to_owned()),
+        ..environment()
+    };
+    let dns = resolve_in(&["--dns-listen=0.0.0.0:53"], &environment).unwrap().dns;
+    assert_eq!(dns.upstreams, []);
+    let other_port = resolve_in(&["--dns-listen=0.0.0.0:1053"], &environment).unwrap().dns;
+    assert_eq!(other_port.upstreams, sockets(&["192.0.2.1:53", "127.0.0.53:53"]));
+}
+
+#[test]
+fn empty_list_of_node_port_addresses_is_primary() {
+    let proxy = resolve(&["--nodeport-addresses="]).unwrap().proxy;
+    assert_eq!(proxy.policy.node_ports, NodePortAddresses::Primary);
+}
