@@ -21,15 +21,15 @@ pub(super) fn fmt(root: &Path) -> Result<Outcome> {
 /// Clippy with the lints of the workspace over every target, tests included.
 pub(super) fn clippy(root: &Path) -> Result<Outcome> {
     let mut cargo = process::cargo(root);
-    cargo.args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]);
-    run(&mut cargo)
+    cargo.args(["clippy", "--quiet", "--keep-going", "--workspace", "--all-targets"]);
+    run(cargo.args(["--", "-D", "warnings"]))
 }
 
-/// Rustdoc: broken links and bad markup in doc comments.
+/// Rustdoc: broken links and bad markup in doc comments, private items included.
 pub(super) fn rustdoc(root: &Path) -> Result<Outcome> {
     let mut cargo = process::cargo(root);
-    cargo.args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
-    run(&mut cargo)
+    cargo.args(["doc", "--quiet", "--keep-going", "--workspace", "--no-deps"]);
+    run(cargo.arg("--document-private-items").env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// Runs a command whose exit code is the verdict and whose output is the report.
