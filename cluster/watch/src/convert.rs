@@ -10,7 +10,8 @@ use std::net::IpAddr;
 use podway_cluster_model::builder::Change;
 use podway_cluster_model::name::{NameError, Namespace};
 
-use crate::object::{Field, List, Metadata, Object, Shape};
+use crate::field::{Field, List, Shape};
+use crate::object::{Metadata, Object};
 use crate::path::{Fault, Path};
 use crate::rejection::{ObjectKind, Rejection, quotable};
 

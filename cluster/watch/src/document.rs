@@ -9,7 +9,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, IgnoredAny, MapAccess};
 
 use crate::convert::{Conversion, convert};
-use crate::object::{Field, List, Object, Shape};
+use crate::field::{Field, List, Shape};
+use crate::object::Object;
 use crate::rejection::Found;
 
 /// How a file is written.

@@ -15,12 +15,13 @@
 //! | [`rejection`] | what is wrong with an object |
 //! | [`report`] | what is wrong with a source now, logged and counted |
 //! | `document` | JSON and YAML documents, single objects and lists |
-//! | `object` | the fields of Kubernetes objects that we use |
+//! | `object`, `field` | the fields of Kubernetes objects that we use, of whatever type they are |
 //! | `convert` | objects to changes of the model, a pure function |
 #![forbid(unsafe_code)]
 
 mod convert;
 mod document;
+mod field;
 pub mod manifests;
 mod object;
 mod path;

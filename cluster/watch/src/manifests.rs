@@ -1,8 +1,8 @@
 //! Cluster state from a folder of manifests.
 //!
 //! Every `*.json`, `*.yaml` and `*.yml` file of the folder counts, but no hidden file and nothing in
-//! sub-folders. [`Manifests`] holds what the files say and is pure: contents in, changes out.
-//! [`follow`] keeps it current with the folder.
+//! sub-folders. `Manifests` holds what the files say and is pure: contents in, changes out. The
+//! module `follow` keeps it current with the folder.
 //!
 //! - The state follows from the files as they are, not from their history. The one exception: a file
 //!   that cannot be read as a whole keeps its last good content in force.

@@ -1,6 +1,7 @@
 //! The folder of manifests followed for real: files on a disk, inotify, a thread.
 //!
 //! No test looks at a clock: each waits for its condition, and only a lost event can reach the limit.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

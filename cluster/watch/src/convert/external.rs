@@ -8,7 +8,8 @@ use podway_cluster_model::service::{
     External, LoadBalancerAddress, LoadBalancerMode, TrafficPolicy,
 };
 
-use crate::object::{Field, Ingress, List, Spec, Status};
+use crate::field::{Field, List};
+use crate::object::{Ingress, Spec, Status};
 use crate::path::{Fault, Path};
 use crate::rejection::{Reason, quotable};
 

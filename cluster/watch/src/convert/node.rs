@@ -7,7 +7,8 @@ use ipnet::IpNet;
 use podway_cluster_model::name::{LocalName, NodeName, ObjectName};
 use podway_cluster_model::node::{Eligibility, Node, Pod};
 
-use crate::object::{List, NodeAddress, Object, PodIp, Spec, Status, Taint};
+use crate::field::List;
+use crate::object::{NodeAddress, Object, PodIp, Spec, Status, Taint};
 use crate::path::{Fault, Path};
 use crate::rejection::Reason;
 

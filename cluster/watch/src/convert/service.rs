@@ -9,7 +9,8 @@ use podway_cluster_model::service::{
     Affinity, External, ProxyOwner, Service, ServiceKind, ServicePort, TrafficPolicy,
 };
 
-use crate::object::{self, Field, Labels, List, Metadata, Object, SessionAffinityConfig, Spec};
+use crate::field::{Field, List};
+use crate::object::{self, Labels, Metadata, Object, SessionAffinityConfig, Spec};
 use crate::path::{Fault, Path};
 use crate::rejection::{Reason, quotable};
 

@@ -9,7 +9,8 @@ use podway_cluster_model::name::{
 };
 use podway_cluster_model::port::{Port, Protocol};
 
-use crate::object::{self, Field, Labels, List, Named, Object};
+use crate::field::{Field, List};
+use crate::object::{self, Labels, Named, Object};
 use crate::path::{Fault, Path};
 use crate::rejection::{Reason, quotable};
 

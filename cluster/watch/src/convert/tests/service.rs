@@ -370,7 +370,6 @@ fn outside_addresses() {
             rejected: &[
                 "service shop/web: spec.loadBalancerSourceRanges[0]: \"192.0.2.0/33\" is not an address range such as 192.0.2.0/24",
             ],
-            ..ROW
         },
         Row {
             name: "health check port of a load balancer with policy Local",
