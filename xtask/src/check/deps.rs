@@ -13,7 +13,7 @@ use crate::process;
 
 /// Crates that only compute.
 pub(super) const PURE: &[&str] =
-    &["cluster/model", "dns/zone", "ebpf/abi", "ebpf/datapath", "proxy/plan"];
+    &["cluster/model", "dns/corefile", "dns/zone", "ebpf/abi", "ebpf/datapath", "proxy/plan"];
 
 /// Crates by which a program reaches files, sockets, the kernel or a runtime. A trailing `*`
 /// stands for any rest of the name.
@@ -43,6 +43,7 @@ enum MayUse {
 const MAY_USE: &[(&str, MayUse)] = &[
     ("cluster/model", MayUse::Only(&[])),
     ("cluster/watch", MayUse::Only(&["cluster/model"])),
+    ("dns/corefile", MayUse::Only(&["cluster/model"])),
     ("dns/server", MayUse::Only(&["cluster/model", "dns/zone"])),
     ("dns/zone", MayUse::Only(&["cluster/model"])),
     ("ebpf/abi", MayUse::Only(&[])),

@@ -1,0 +1,2 @@
+//! The Corefile read into typed configuration.
+#![forbid(unsafe_code)]
