@@ -113,6 +113,8 @@ async fn without_any_good_upstream_the_client_gets_servfail() {
         }
         server.stop().await;
     }
+    // One that said no is not asked again: two lists have it, and each was asked twice.
+    assert_eq!((refusing.seen().len(), failing.seen().len()), (4, 4));
 }
 
 #[tokio::test]
