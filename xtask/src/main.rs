@@ -1,5 +1,6 @@
 //! The only door: everything a person or CI does with this repository, as `cargo xtask COMMAND`.
 
+mod bench;
 mod bless;
 mod check;
 mod process;
@@ -11,6 +12,8 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
 enum Command {
+    /// Measures Podway against another way to do the same, in a network namespace of its own.
+    Bench(bench::Args),
     /// Runs every check that needs no kernel: format, lints, docs, purity, licences.
     Check(check::Args),
     /// Builds the workspace and runs its tests, on real network namespaces included.
@@ -21,6 +24,7 @@ enum Command {
 
 fn main() -> anyhow::Result<std::process::ExitCode> {
     match Command::parse() {
+        Command::Bench(args) => bench::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Bless => bless::run(),

@@ -1,0 +1,45 @@
+//! `cargo xtask bench`: builds the benchmarks and the daemon as users get them, and runs one.
+//!
+//! Which benchmarks there are, and what they take, is the crate `tests/bench`'s to say: everything
+//! behind `bench` is passed on.
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use cargo_metadata::MetadataCommand;
+
+use crate::process;
+
+/// Program with the benchmarks.
+const PROGRAM: &str = "podway-tests-bench";
+
+/// What is built: the benchmarks, and what they measure.
+const PACKAGES: [&str; 2] = [PROGRAM, "podway-proxy-daemon"];
+
+/// Arguments of `cargo xtask bench`.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Args {
+    /// A benchmark and its flags; `--help` lists them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "BENCHMARK")]
+    rest: Vec<OsString>,
+}
+
+/// Builds in release mode and runs the benchmark asked for; it makes its own network namespace.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let root = process::root();
+    let mut build = process::cargo(&root);
+    build.args(["build", "--quiet", "--release"]);
+    build.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+    if !build.status().context("cargo cannot be started")?.success() {
+        return Ok(ExitCode::FAILURE);
+    }
+    let metadata = MetadataCommand::new().current_dir(&root).no_deps().exec()?;
+    let program = metadata.target_directory.join("release").join(PROGRAM);
+    let status = Command::new(&program)
+        .args(&args.rest)
+        .status()
+        .with_context(|| format!("{program} cannot be started"))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
