@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use podway_proxy_plan::plan::FrontendKey;
+use podway_cluster_model::port::Protocol;
+use podway_proxy_plan::plan::{Family, FrontendKey};
 
 use crate::names::{Bank, SetName};
 
@@ -32,10 +34,81 @@ pub enum Element {
         /// The endpoint.
         endpoint: SocketAddr,
     },
-    /// An address that may reach itself through a Service.
-    Hairpin(IpAddr),
-    /// A range of pod addresses.
-    PodCidr(IpNet),
+    /// An endpoint of this node, which may reach itself through a Service.
+    Hairpin(SocketAddr, Protocol),
+    /// An address that is a Service's ClusterIP.
+    ClusterIp(IpAddr),
+    /// A range of addresses in a set of ranges.
+    Range {
+        /// The set.
+        set: SetName,
+        /// The range.
+        cidr: IpNet,
+    },
+    /// A source that may use a guarded frontend.
+    AllowedSource {
+        /// The frontend.
+        key: FrontendKey,
+        /// The sources.
+        source: IpNet,
+    },
+    /// The number that the clients of a frontend are remembered under.
+    AffinityId {
+        /// Which map.
+        bank: Bank,
+        /// The frontend.
+        key: FrontendKey,
+        /// The number.
+        id: AffinityId,
+    },
+    /// For how long the clients under a number are remembered.
+    AffinityTimeout {
+        /// In seconds.
+        timeout_s: u32,
+        /// The number.
+        id: AffinityId,
+    },
+    /// A client that is remembered.
+    Learned(Learned),
+}
+
+impl Element {
+    /// Whether all of its addresses are of `family`; a mere number is of both.
+    #[must_use]
+    pub fn is_of_family(&self, family: Family) -> bool {
+        let addresses = match self {
+            Self::Frontend { key, .. } | Self::AffinityId { key, .. } => [key.address; 2],
+            Self::Backend { key, endpoint, .. } => [key.address, endpoint.ip()],
+            Self::Hairpin(endpoint, _) => [endpoint.ip(); 2],
+            Self::ClusterIp(address) => [*address; 2],
+            Self::Range { cidr, .. } => [cidr.addr(); 2],
+            Self::AllowedSource { key, source } => [key.address, source.addr()],
+            Self::AffinityTimeout { .. } => return true,
+            Self::Learned(learned) => [learned.client, learned.endpoint.ip()],
+        };
+        addresses.into_iter().all(|address| Family::of(address) == family)
+    }
+}
+
+/// The number that the clients of a Service port's pool are remembered under; never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AffinityId(pub NonZeroU32);
+
+/// A client that is remembered, as the rules learned it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Learned {
+    /// The client's address.
+    pub client: IpAddr,
+    /// Protocol of the Service port.
+    pub protocol: Protocol,
+    /// The number it is remembered under.
+    pub id: AffinityId,
+    /// Where it was sent.
+    pub endpoint: SocketAddr,
+    /// How long it is remembered after each connection, in milliseconds.
+    pub timeout_ms: u64,
+    /// How long it is remembered from now, in milliseconds.
+    pub expires_ms: u64,
 }
 
 impl Element {
@@ -45,8 +118,13 @@ impl Element {
         match self {
             Self::Frontend { set, .. } => *set,
             Self::Backend { bank, .. } => SetName::Backends(*bank),
-            Self::Hairpin(_) => SetName::Hairpin,
-            Self::PodCidr(_) => SetName::PodCidrs,
+            Self::Hairpin(..) => SetName::Hairpin,
+            Self::ClusterIp(_) => SetName::ClusterIps,
+            Self::Range { set, .. } => *set,
+            Self::AllowedSource { .. } => SetName::AllowedSources,
+            Self::AffinityId { bank, .. } => SetName::AffinityIds(*bank),
+            Self::AffinityTimeout { timeout_s, .. } => SetName::AffinityTimeout(*timeout_s),
+            Self::Learned(_) => SetName::Affinity,
         }
     }
 }
@@ -78,6 +156,12 @@ impl Comment {
     }
 }
 
+impl fmt::Display for AffinityId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "0x{:08x}", self.0)
+    }
+}
+
 /// A frontend's key as nft writes it.
 struct Concatenated<'key>(&'key FrontendKey);
 
@@ -106,8 +190,25 @@ impl fmt::Display for Element {
                 endpoint.ip(),
                 endpoint.port()
             ),
-            Self::Hairpin(address) => write!(formatter, "{address} . {address}"),
-            Self::PodCidr(cidr) => write!(formatter, "{cidr}"),
+            Self::Hairpin(endpoint, protocol) => {
+                let (address, port) = (endpoint.ip(), endpoint.port());
+                write!(formatter, "{address} . {address} . {protocol} . {port}")
+            }
+            Self::ClusterIp(address) => write!(formatter, "{address}"),
+            Self::Range { cidr, .. } => write!(formatter, "{cidr}"),
+            Self::AllowedSource { key, source } => {
+                write!(formatter, "{} . {source}", Concatenated(key))
+            }
+            Self::AffinityId { key, id, .. } => write!(formatter, "{} : {id}", Concatenated(key)),
+            Self::AffinityTimeout { id, .. } => write!(formatter, "{id}"),
+            Self::Learned(Learned { client, protocol, id, endpoint, timeout_ms, expires_ms }) => {
+                let (address, port) = (endpoint.ip(), endpoint.port());
+                write!(
+                    formatter,
+                    "{client} . {protocol} . {id} timeout {timeout_ms}ms expires {expires_ms}ms \
+                     : {address} . {port}"
+                )
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! --debug=netlink` prints for the same rules.
 
 mod element;
+mod request;
 mod rule;
 mod userdata;
 
@@ -15,6 +16,8 @@ use netlink_bindings::nftables::{
 };
 use podway_proxy_plan::plan::Family;
 
+pub(crate) use self::request::{get_elements, get_generation};
+use crate::element::{Element, Learned};
 use crate::names::{ChainName, SetName, TABLE};
 use crate::ruleset::{Chain, Hook, HookKind, HookPoint, Part, Set, SetKind, Table};
 use crate::transaction::{Change, Transaction};
@@ -113,21 +116,24 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Encodes `transaction`.
+    /// Encodes `transaction`; `remembered` are the clients that it carries over or forgets.
     #[must_use]
-    pub fn of(transaction: &Transaction) -> Self {
+    pub fn of(transaction: &Transaction, remembered: &[Learned]) -> Self {
+        let remembered: Vec<Element> = remembered.iter().copied().map(Element::Learned).collect();
         let mut batch = Self::begin(transaction.family);
         match &transaction.change {
-            Change::Replace { table, elements } => {
+            Change::Replace { table, elements, .. } => {
                 // Adding first makes the deletion succeed whether or not there was a table.
                 batch.table(Message::AddTable);
                 batch.table(Message::DeleteTable);
                 batch.table(Message::AddTable);
                 batch.content(table);
-                element::push(&mut batch, elements.iter(), Message::AddElements);
+                let elements = elements.iter().chain(&remembered);
+                element::push(&mut batch, elements, Message::AddElements);
             }
-            Change::Elements { deleted, added } => {
-                element::push(&mut batch, deleted.iter(), Message::DeleteElements);
+            Change::Elements { deleted, added, .. } => {
+                let deleted = deleted.iter().chain(&remembered);
+                element::push(&mut batch, deleted, Message::DeleteElements);
                 element::push(&mut batch, added.iter(), Message::AddElements);
             }
         }
@@ -237,24 +243,38 @@ impl Batch {
 
     fn set(&mut self, family: Family, set: Set, id: u32) {
         let parts = set.key.parts();
-        let flags = match set.kind {
-            SetKind::Members => 0,
-            SetKind::Ranges => SetFlags::Interval as u32,
-            SetKind::Endpoints => SetFlags::Map as u32,
-        };
+        let data = set.kind.data();
         self.push(Message::AddSet(set.name), |bytes| {
             let mut attributes = PushSetAttrs::new(bytes)
                 .push_table_bytes(TABLE.as_bytes())
                 .push_name_bytes(set.name.to_string().as_bytes())
-                .push_flags(flags)
+                .push_flags(set_flags(set.kind))
                 .push_key_type(concatenated_type(family, &parts))
                 .push_key_len(concatenated_bytes(family, &parts))
                 .push_id(id)
                 .push_userdata(&userdata::of_set(family, set));
-            if set.kind == SetKind::Endpoints {
+            if !data.is_empty() {
                 attributes = attributes
-                    .push_data_type(concatenated_type(family, &ENDPOINT))
-                    .push_data_len(concatenated_bytes(family, &ENDPOINT));
+                    .push_data_type(concatenated_type(family, data))
+                    .push_data_len(concatenated_bytes(family, data));
+            }
+            match set.kind {
+                SetKind::Members | SetKind::Ranges | SetKind::Endpoints | SetKind::Marks => {}
+                SetKind::Counted => {
+                    let counter = attributes.nested_expr().nested_data_counter();
+                    attributes = counter.end_nested().end_nested();
+                }
+                SetKind::Learned { size } => {
+                    attributes = attributes.nested_desc().push_size(size).end_nested();
+                }
+                SetKind::ConcatenatedRanges => {
+                    let mut fields = attributes.nested_desc().nested_concat();
+                    for part in &parts {
+                        let field = fields.nested_elem();
+                        fields = field.push_len(part_bytes(family, *part)).end_nested();
+                    }
+                    attributes = fields.end_nested().end_nested();
+                }
             }
             drop(attributes);
         });
@@ -281,20 +301,17 @@ impl Batch {
     }
 }
 
-/// A request for the kernel's count of commits (`NFT_MSG_GETGEN`).
-pub(crate) fn get_generation() -> Vec<u8> {
-    const LENGTH: u32 = 20;
-    const GET_GENERATION: u16 = (SUBSYSTEM << 8) | 16;
-    let mut bytes = LENGTH.to_ne_bytes().to_vec();
-    bytes.extend_from_slice(&GET_GENERATION.to_ne_bytes());
-    bytes.extend_from_slice(&NLM_F_REQUEST.to_ne_bytes());
-    bytes.extend_from_slice(&[0; 8]);
-    bytes.extend_from_slice(Nfgenmsg::new().as_slice());
-    bytes
+/// `enum nft_set_flags`.
+const fn set_flags(kind: SetKind) -> u32 {
+    let map = SetFlags::Map as u32;
+    match kind {
+        SetKind::Members | SetKind::Counted => 0,
+        SetKind::Ranges => SetFlags::Interval as u32,
+        SetKind::ConcatenatedRanges => SetFlags::Interval as u32 | SetFlags::Concat as u32,
+        SetKind::Endpoints | SetKind::Marks => map,
+        SetKind::Learned { .. } => map | SetFlags::Timeout as u32 | SetFlags::Eval as u32,
+    }
 }
-
-/// What a map of endpoints gives: an address and a port.
-const ENDPOINT: [Part; 2] = [Part::Destination, Part::DestinationPort];
 
 /// Length of the message that `bytes` begins with, rounded up to where the next begins.
 pub(crate) fn message_length(bytes: &[u8]) -> usize {
@@ -314,6 +331,8 @@ pub(crate) const fn family_number(family: Family) -> u8 {
 const fn hook_number(point: HookPoint) -> u32 {
     match point {
         HookPoint::Prerouting => 0,
+        HookPoint::Input => 1,
+        HookPoint::Forward => 2,
         HookPoint::Output => 3,
         HookPoint::Postrouting => 4,
     }
@@ -333,7 +352,7 @@ const fn part_bytes(family: Family, part: Part) -> u32 {
         Part::Source | Part::Destination => address_bytes(family),
         Part::Protocol => 1,
         Part::DestinationPort => 2,
-        Part::Random(_) => 4,
+        Part::Random(_) | Part::ConnectionMark => 4,
     }
 }
 
@@ -357,5 +376,6 @@ const fn part_type(family: Family, part: Part) -> u32 {
         (Part::Protocol, _) => 12,
         (Part::DestinationPort, _) => 13,
         (Part::Random(_), _) => 4,
+        (Part::ConnectionMark, _) => 19,
     }
 }

@@ -4,17 +4,21 @@
 //! `podway_proxy_plan::route`, without privileges. What it knows of a table is the same data that
 //! is encoded for the kernel, rules included.
 
+mod run;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use podway_cluster_model::port::{Port, Protocol};
+use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::plan::{Family, FrontendKey};
 use thiserror::Error;
 
-use crate::element::Element;
-use crate::names::{Bank, ChainName, SetName};
-use crate::ruleset::{Chain, Condition, HookPoint, Key, Rule, Statement, Table};
+use self::run::{Flow, State};
+use crate::element::{AffinityId, Element, Learned};
+use crate::names::{ChainName, SetName};
+use crate::ruleset::{Chain, Condition, HookPoint, Rule, Statement, Table};
 use crate::transaction::{Change, Transaction};
 
 /// Why a transaction was refused; nothing changed.
@@ -73,6 +77,8 @@ pub struct Packet {
     pub port: Port,
     /// Where it comes from.
     pub from: From,
+    /// The interface it came in by, where that matters.
+    pub interface: Option<InterfaceName>,
 }
 
 /// Where a packet comes from.
@@ -109,7 +115,7 @@ pub struct FakeKernel {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FakeTable {
     chains: HashMap<ChainName, Chain>,
-    sets: BTreeMap<SetName, BTreeMap<ElementKey, Option<SocketAddr>>>,
+    sets: BTreeMap<SetName, BTreeMap<ElementKey, Value>>,
 }
 
 /// What tells one element of a set from another.
@@ -117,29 +123,50 @@ struct FakeTable {
 enum ElementKey {
     Frontend(FrontendKey),
     Slot(FrontendKey, u16),
+    Source(FrontendKey, IpNet),
     Address(IpAddr),
+    Endpoint(SocketAddr, Protocol),
     Range(IpNet),
+    Number(AffinityId),
+    Client(IpAddr, Protocol, AffinityId),
 }
 
-fn identity(element: &Element) -> (ElementKey, Option<SocketAddr>) {
-    match element {
-        Element::Frontend { key, .. } => (ElementKey::Frontend(*key), None),
+/// What an element maps to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Value {
+    Nothing,
+    Endpoint(SocketAddr),
+    Number(AffinityId),
+}
+
+fn identity(element: &Element) -> (ElementKey, Value) {
+    match *element {
+        Element::Frontend { key, .. } => (ElementKey::Frontend(key), Value::Nothing),
         Element::Backend { key, slot, endpoint, .. } => {
-            (ElementKey::Slot(*key, *slot), Some(*endpoint))
+            (ElementKey::Slot(key, slot), Value::Endpoint(endpoint))
         }
-        Element::Hairpin(address) => (ElementKey::Address(*address), None),
-        Element::PodCidr(cidr) => (ElementKey::Range(*cidr), None),
+        Element::Hairpin(endpoint, protocol) => {
+            (ElementKey::Endpoint(endpoint, protocol), Value::Nothing)
+        }
+        Element::ClusterIp(address) => (ElementKey::Address(address), Value::Nothing),
+        Element::Range { cidr, .. } => (ElementKey::Range(cidr), Value::Nothing),
+        Element::AllowedSource { key, source } => (ElementKey::Source(key, source), Value::Nothing),
+        Element::AffinityId { key, id, .. } => (ElementKey::Frontend(key), Value::Number(id)),
+        Element::AffinityTimeout { id, .. } => (ElementKey::Number(id), Value::Nothing),
+        Element::Learned(Learned { client, protocol, id, endpoint, .. }) => {
+            (ElementKey::Client(client, protocol, id), Value::Endpoint(endpoint))
+        }
     }
 }
 
-fn is_of_family(element: &Element, family: Family) -> bool {
-    let addresses = match element {
-        Element::Frontend { key, .. } => [key.address; 2],
-        Element::Backend { key, endpoint, .. } => [key.address, endpoint.ip()],
-        Element::Hairpin(address) => [*address; 2],
-        Element::PodCidr(cidr) => [cidr.addr(); 2],
-    };
-    addresses.into_iter().all(|address| Family::of(address) == family)
+/// Whether two keys of a set of ranges are different and meet.
+fn overlap(one: &ElementKey, other: &ElementKey) -> bool {
+    let meet = |one: &IpNet, other: &IpNet| one.contains(other) || other.contains(one);
+    match (one, other) {
+        (ElementKey::Range(one), ElementKey::Range(other)) => one != other && meet(one, other),
+        // A concatenated range may hold another: the kernel refuses only one that ends within.
+        _ => false,
+    }
 }
 
 impl FakeKernel {
@@ -150,12 +177,12 @@ impl FakeKernel {
     pub fn commit(&mut self, transaction: &Transaction) -> Result<(), Refusal> {
         let family = transaction.family;
         let next = match &transaction.change {
-            Change::Replace { table, elements } => {
+            Change::Replace { table, elements, .. } => {
                 let mut next = FakeTable::new(table)?;
                 elements.iter().try_for_each(|element| next.add(family, element))?;
                 next
             }
-            Change::Elements { deleted, added } => {
+            Change::Elements { deleted, added, .. } => {
                 let mut next = self.tables.get(&family).cloned().ok_or(Refusal::NoTable(family))?;
                 deleted.iter().try_for_each(|element| next.delete(element))?;
                 added.iter().try_for_each(|element| next.add(family, element))?;
@@ -172,13 +199,13 @@ impl FakeKernel {
         let Some(table) = self.tables.get(&Family::of(packet.destination)) else {
             return untouched;
         };
-        let mut state = State { packet: *packet, mark: 0, to: None, masqueraded: false };
-        let point = match packet.from {
-            From::ThisNode => HookPoint::Output,
-            From::Elsewhere => HookPoint::Prerouting,
+        let mut state = State::new(*packet);
+        let hooks: &[HookPoint] = match packet.from {
+            From::ThisNode => &[HookPoint::Output, HookPoint::Postrouting],
+            From::Elsewhere => &[HookPoint::Prerouting, HookPoint::Forward, HookPoint::Postrouting],
         };
-        for hook in [point, HookPoint::Postrouting] {
-            for chain in table.base_chains(hook) {
+        for hook in hooks {
+            for chain in table.base_chains(*hook) {
                 match table.run(chain, &mut state, draw) {
                     Flow::Drop => return Outcome::Dropped,
                     Flow::Reject => return Outcome::Refused,
@@ -209,29 +236,6 @@ impl FakeKernel {
     }
 }
 
-/// A packet on its way.
-struct State {
-    packet: Packet,
-    mark: u32,
-    to: Option<SocketAddr>,
-    masqueraded: bool,
-}
-
-/// What a chain says of a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flow {
-    /// The next rule.
-    Continue,
-    /// Back to the caller.
-    Return,
-    /// Out of the hook.
-    Accept,
-    /// Gone.
-    Drop,
-    /// Gone, and the sender is told.
-    Reject,
-}
-
 impl FakeTable {
     /// An empty table; every set and chain that its rules name must be there.
     fn new(table: &Table) -> Result<Self, Refusal> {
@@ -241,38 +245,11 @@ impl FakeTable {
             table.chains.iter().map(|chain| (chain.name, chain.clone())).collect();
         for chain in &table.chains {
             for rule in &chain.rules {
-                let named = rule.conditions.iter().filter_map(|condition| match condition {
-                    Condition::In(_, set) | Condition::NotIn(_, set) => Some(*set),
-                    Condition::NewConnection
-                    | Condition::Translated
-                    | Condition::Marked(_)
-                    | Condition::FromThisNode => None,
-                });
-                for statement in &rule.statements {
-                    match *statement {
-                        Statement::Jump(called) | Statement::Goto(called)
-                            if !chains.contains_key(&called) =>
-                        {
-                            return Err(Refusal::NoChain { caller: chain.name, called });
-                        }
-                        Statement::Translate { bank, .. }
-                            if !sets.contains_key(&SetName::Backends(bank)) =>
-                        {
-                            return Err(Refusal::NoSet(SetName::Backends(bank)));
-                        }
-                        Statement::Jump(_)
-                        | Statement::Goto(_)
-                        | Statement::Translate { .. }
-                        | Statement::Return
-                        | Statement::Drop
-                        | Statement::Reject
-                        | Statement::Mark(_)
-                        | Statement::Unmark(_)
-                        | Statement::Masquerade => {}
-                    }
-                }
-                if let Some(missing) = named.into_iter().find(|set| !sets.contains_key(set)) {
+                if let Some(missing) = sets_of(rule).find(|set| !sets.contains_key(set)) {
                     return Err(Refusal::NoSet(missing));
+                }
+                if let Some(called) = calls_of(rule).find(|called| !chains.contains_key(called)) {
+                    return Err(Refusal::NoChain { caller: chain.name, called });
                 }
             }
         }
@@ -281,26 +258,15 @@ impl FakeTable {
 
     fn add(&mut self, family: Family, element: &Element) -> Result<(), Refusal> {
         let set = element.set();
-        if !is_of_family(element, family) {
+        if !element.is_of_family(family) {
             return Err(Refusal::OtherFamily { set, element: element.to_string() });
         }
         let elements = self.sets.get_mut(&set).ok_or(Refusal::NoSet(set))?;
         let (key, value) = identity(element);
-        let overlaps = |other: &ElementKey| match (key, other) {
-            (ElementKey::Range(one), ElementKey::Range(other)) => {
-                one != *other && (one.contains(other) || other.contains(&one))
-            }
-            (
-                ElementKey::Frontend(_)
-                | ElementKey::Slot(..)
-                | ElementKey::Address(_)
-                | ElementKey::Range(_),
-                _,
-            ) => false,
-        };
-        let occupied = elements.get(&key).is_some_and(|there| *there != value)
-            || matches!(key, ElementKey::Range(_)) && elements.keys().any(overlaps);
-        if occupied {
+        // Only sets of ranges can overlap, and those are small; another key is looked up.
+        let overlaps = matches!(key, ElementKey::Range(_))
+            && elements.keys().any(|other| overlap(&key, other));
+        if overlaps || elements.get(&key).is_some_and(|there| *there != value) {
             return Err(Refusal::Occupied { set, element: element.to_string() });
         }
         elements.insert(key, value);
@@ -313,115 +279,49 @@ impl FakeTable {
         let missing = || Refusal::NoElement { set, element: element.to_string() };
         elements.remove(&identity(element).0).map(|_| ()).ok_or_else(missing)
     }
-
-    /// Chains of a hook in the order the kernel calls them.
-    fn base_chains(&self, point: HookPoint) -> Vec<&Chain> {
-        let mut chains: Vec<_> = self
-            .chains
-            .values()
-            .filter_map(|chain| Some((chain.hook.filter(|hook| hook.point == point)?, chain)))
-            .collect();
-        chains.sort_by_key(|(hook, _)| hook.priority);
-        chains.into_iter().map(|(_, chain)| chain).collect()
-    }
-
-    fn run(&self, chain: &Chain, state: &mut State, draw: &mut dyn FnMut(u32) -> u32) -> Flow {
-        for rule in &chain.rules {
-            match self.run_rule(rule, state, draw) {
-                Flow::Continue => {}
-                end @ (Flow::Return | Flow::Accept | Flow::Drop | Flow::Reject) => return end,
-            }
-        }
-        Flow::Return
-    }
-
-    fn run_rule(&self, rule: &Rule, state: &mut State, draw: &mut dyn FnMut(u32) -> u32) -> Flow {
-        if !rule.conditions.iter().all(|condition| self.holds(*condition, state)) {
-            return Flow::Continue;
-        }
-        for statement in &rule.statements {
-            let flow = match *statement {
-                Statement::Jump(name) => match self.call(name, state, draw) {
-                    Flow::Return => Flow::Continue,
-                    end @ (Flow::Continue | Flow::Accept | Flow::Drop | Flow::Reject) => end,
-                },
-                Statement::Goto(name) => self.call(name, state, draw),
-                Statement::Return => Flow::Return,
-                Statement::Drop => Flow::Drop,
-                Statement::Reject => Flow::Reject,
-                Statement::Mark(bit) => {
-                    state.mark |= bit;
-                    Flow::Continue
-                }
-                Statement::Unmark(bit) => {
-                    state.mark &= !bit;
-                    Flow::Continue
-                }
-                Statement::Masquerade => {
-                    state.masqueraded = true;
-                    Flow::Accept
-                }
-                Statement::Translate { bank, modulus } => {
-                    let slot = draw(modulus);
-                    match self.endpoint(bank, state, slot) {
-                        Some(endpoint) => {
-                            state.to = Some(endpoint);
-                            Flow::Accept
-                        }
-                        // A look-up that finds nothing ends the rule.
-                        None => return Flow::Continue,
-                    }
-                }
-            };
-            if flow != Flow::Continue {
-                return flow;
-            }
-        }
-        Flow::Continue
-    }
-
-    fn call(&self, name: ChainName, state: &mut State, draw: &mut dyn FnMut(u32) -> u32) -> Flow {
-        self.chains.get(&name).map_or(Flow::Return, |chain| self.run(chain, state, draw))
-    }
-
-    fn endpoint(&self, bank: Bank, state: &State, slot: u32) -> Option<SocketAddr> {
-        let key = ElementKey::Slot(state.frontend(), u16::try_from(slot).ok()?);
-        self.sets.get(&SetName::Backends(bank))?.get(&key).copied().flatten()
-    }
-
-    fn holds(&self, condition: Condition, state: &State) -> bool {
-        match condition {
-            // Only first packets are sent here.
-            Condition::NewConnection => true,
-            Condition::Translated => state.to.is_some(),
-            Condition::Marked(bit) => state.mark & bit != 0,
-            Condition::FromThisNode => state.packet.from == From::ThisNode,
-            Condition::In(key, set) => self.contains(key, set, state),
-            Condition::NotIn(key, set) => !self.contains(key, set, state),
-        }
-    }
-
-    fn contains(&self, key: Key, set: SetName, state: &State) -> bool {
-        let Some(elements) = self.sets.get(&set) else { return false };
-        match key {
-            Key::Frontend => elements.contains_key(&ElementKey::Frontend(state.frontend())),
-            Key::Source => elements.keys().any(|element| match element {
-                ElementKey::Range(range) => range.contains(&state.packet.source),
-                ElementKey::Frontend(_) | ElementKey::Slot(..) | ElementKey::Address(_) => false,
-            }),
-            Key::SourceAndDestination => {
-                let destination = state.to.map_or(state.packet.destination, |to| to.ip());
-                destination == state.packet.source
-                    && elements.contains_key(&ElementKey::Address(destination))
-            }
-            Key::Slot { .. } => false,
-        }
-    }
 }
 
-impl State {
-    fn frontend(&self) -> FrontendKey {
-        let Packet { destination, protocol, port, .. } = self.packet;
-        FrontendKey { address: destination, protocol, port }
-    }
+/// The sets that a rule names.
+fn sets_of(rule: &Rule) -> impl Iterator<Item = SetName> {
+    let asked = rule.conditions.iter().filter_map(|condition| match condition {
+        Condition::In(_, set) | Condition::NotIn(_, set) => Some(*set),
+        Condition::NewConnection
+        | Condition::Translated
+        | Condition::Marked(_)
+        | Condition::ConnectionMarked
+        | Condition::NotFromInterface(_)
+        | Condition::FromInterface(_)
+        | Condition::FromThisNode => None,
+    });
+    let used = rule.statements.iter().filter_map(|statement| match statement {
+        Statement::Translate(_, map) | Statement::MarkConnection(map) => Some(*map),
+        Statement::Learn { .. } => Some(SetName::Affinity),
+        Statement::Jump(_)
+        | Statement::Goto(_)
+        | Statement::Return
+        | Statement::Drop
+        | Statement::Reject
+        | Statement::Mark(_)
+        | Statement::Unmark(_)
+        | Statement::UnmarkConnection
+        | Statement::Masquerade => None,
+    });
+    asked.chain(used)
+}
+
+/// The chains that a rule calls.
+fn calls_of(rule: &Rule) -> impl Iterator<Item = ChainName> {
+    rule.statements.iter().filter_map(|statement| match statement {
+        Statement::Jump(called) | Statement::Goto(called) => Some(*called),
+        Statement::Return
+        | Statement::Drop
+        | Statement::Reject
+        | Statement::Mark(_)
+        | Statement::Unmark(_)
+        | Statement::Translate(..)
+        | Statement::MarkConnection(_)
+        | Statement::UnmarkConnection
+        | Statement::Learn { .. }
+        | Statement::Masquerade => None,
+    })
 }

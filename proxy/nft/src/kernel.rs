@@ -4,13 +4,16 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use podway_proxy_plan::plan::Family;
+use podway_proxy_plan::plan::{Family, FrontendKey};
 use thiserror::Error;
 
-use crate::encode::{Batch, Message};
-use crate::names::TABLE;
-use crate::socket::{Acknowledgement, NLMSG_ERROR, NetfilterSocket, messages};
-use crate::transaction::Transaction;
+use crate::decode;
+use crate::element::Learned;
+use crate::encode::{Batch, Message, get_elements};
+use crate::names::{SetName, TABLE};
+use crate::program::Affinities;
+use crate::socket::{Acknowledgement, NLMSG_DONE, NLMSG_ERROR, NetfilterSocket, messages};
+use crate::transaction::{Change, Transaction};
 
 /// Longest time the kernel may take to acknowledge a batch that it has already handled.
 ///
@@ -112,15 +115,114 @@ impl Kernel {
     /// [`BackendError::Unavailable`]: it could not be sent, or was not acknowledged.
     pub fn commit(&self, transaction: &Transaction) -> Result<Committed, BackendError> {
         let start = Instant::now();
-        let batch = Batch::of(transaction);
-        let encoding = start.elapsed();
+        let remembered = self.remembered(transaction)?;
+        let reading = start.elapsed();
+        let batch = Batch::of(transaction, &remembered);
+        let encoding = start.elapsed().saturating_sub(reading);
         self.commit_batch(transaction.family, &batch)?;
-        Ok(Committed {
-            elements: transaction.elements(),
+        let committed = Committed {
+            elements: transaction.elements() + remembered.len(),
             bytes: batch.bytes().len(),
             encoding,
             kernel: start.elapsed().saturating_sub(encoding),
-        })
+        };
+        self.forget_late(transaction)?;
+        Ok(committed)
+    }
+
+    /// The clients that `transaction` carries over to a new table, or makes the old one forget.
+    fn remembered(&self, transaction: &Transaction) -> Result<Vec<Learned>, BackendError> {
+        let (affinities, wanted): (_, fn(&Affinities, &Learned) -> bool) = match &transaction.change
+        {
+            Change::Replace { affinities, .. } => (affinities, Affinities::allows),
+            Change::Elements { narrowed, .. } => (narrowed, Affinities::forbids),
+        };
+        if affinities.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut learned = self.learned(transaction.family)?;
+        learned.retain(|learned| wanted(affinities, learned));
+        Ok(learned)
+    }
+
+    /// Forgets clients that were learned between the look and the commit.
+    ///
+    /// After the commit only a client remembered so is still sent to an endpoint that is gone.
+    fn forget_late(&self, transaction: &Transaction) -> Result<(), BackendError> {
+        let Transaction { family, change: Change::Elements { narrowed, .. } } = transaction else {
+            return Ok(());
+        };
+        /// Each round finds only clients of connections under way since the one before.
+        const MOST_ROUNDS: usize = 3;
+        for _ in 0..MOST_ROUNDS {
+            let late = self.remembered(transaction)?;
+            if late.is_empty() {
+                break;
+            }
+            let change = Change::Elements {
+                deleted: Vec::new(),
+                added: Vec::new(),
+                narrowed: narrowed.clone(),
+            };
+            let forgetting = Transaction { family: *family, change };
+            match self.commit_batch(*family, &Batch::of(&forgetting, &late)) {
+                Ok(()) => {}
+                // One of them was forgotten in time: look again.
+                Err(BackendError::Rejected { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The clients that the kernel remembers; none where there is no table, or no map in it.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`]: the kernel could not be asked.
+    pub fn learned(&self, family: Family) -> Result<Vec<Learned>, BackendError> {
+        let elements = self.elements(family, SetName::Affinity)?;
+        Ok(elements.iter().filter_map(|element| decode::learned(family, element)).collect())
+    }
+
+    /// Packets that met each frontend of a counted set.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`]: the kernel could not be asked.
+    pub fn counted(
+        &self,
+        family: Family,
+        set: SetName,
+    ) -> Result<Vec<(FrontendKey, u64)>, BackendError> {
+        let elements = self.elements(family, set)?;
+        Ok(elements.iter().filter_map(|element| decode::counted(family, element)).collect())
+    }
+
+    /// The attributes of each element of a set; none where there is no such set.
+    fn elements(&self, family: Family, set: SetName) -> Result<Vec<Vec<u8>>, BackendError> {
+        let request = get_elements(family, set);
+        let bytes = request.len();
+        let unavailable = |source| BackendError::Unavailable { family, bytes, source };
+        self.send(&request).map_err(unavailable)?;
+        let mut elements = Vec::new();
+        loop {
+            let datagram = self.receive().map_err(unavailable)?;
+            for message in messages(&datagram) {
+                match message.kind {
+                    NLMSG_DONE => return Ok(elements),
+                    NLMSG_ERROR => {
+                        let error = Acknowledgement::read(message.payload)
+                            .and_then(|acknowledgement| acknowledgement.error);
+                        return match error {
+                            Some(error) if error.kind() == io::ErrorKind::NotFound => Ok(elements),
+                            Some(error) => Err(unavailable(error)),
+                            None => Ok(elements),
+                        };
+                    }
+                    _ => elements.extend(decode::elements(message.payload)),
+                }
+            }
+        }
     }
 
     /// Deletes our tables; gives the families that had one.

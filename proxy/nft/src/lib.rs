@@ -19,6 +19,7 @@
 //! | [`kernel`] | EDGE: commits transactions |
 //! | [`monitor`] | EDGE: tells when somebody else changes our tables |
 
+mod decode;
 pub mod element;
 pub mod encode;
 pub mod fake;

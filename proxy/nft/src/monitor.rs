@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use podway_proxy_plan::plan::Family;
 
+use crate::decode::attributes;
 use crate::encode::{family_number, get_generation};
 use crate::kernel::{BackendError, Kernel};
 use crate::names::TABLE;
-use crate::socket::{NetfilterSocket, attributes, messages};
+use crate::socket::{NetfilterSocket, messages};
 
 /// `NFNLGRP_NFTABLES`.
 const GROUP: u32 = 7;

@@ -103,6 +103,22 @@ pub enum SetName {
     Hairpin,
     /// Addresses of the cluster's pods.
     PodCidrs,
+    /// Every ClusterIP.
+    ClusterIps,
+    /// Ranges that ClusterIPs are given out of.
+    ServiceCidrs,
+    /// Frontends that only some sources may use.
+    Guarded,
+    /// The sources that may use them.
+    AllowedSources,
+    /// The same frontends as in [`Self::Guarded`], with a count of the packets dropped.
+    RefusedSources,
+    /// Frontend to the number that the clients of its bank are remembered under.
+    AffinityIds(Bank),
+    /// Those numbers, by how long a client is remembered (in seconds).
+    AffinityTimeout(u32),
+    /// Client to the endpoint that it was sent to.
+    Affinity,
 }
 
 impl fmt::Display for SetName {
@@ -117,6 +133,14 @@ impl fmt::Display for SetName {
             Self::Backends(bank) => write!(formatter, "{}backends", bank.prefix()),
             Self::Hairpin => formatter.write_str("hairpin"),
             Self::PodCidrs => formatter.write_str("pod-cidrs"),
+            Self::ClusterIps => formatter.write_str("cluster-ips"),
+            Self::ServiceCidrs => formatter.write_str("service-cidrs"),
+            Self::Guarded => formatter.write_str("guarded"),
+            Self::AllowedSources => formatter.write_str("allowed-sources"),
+            Self::RefusedSources => formatter.write_str("refused-sources"),
+            Self::AffinityIds(bank) => write!(formatter, "{}affinity-ids", bank.prefix()),
+            Self::AffinityTimeout(seconds) => write!(formatter, "affinity-{seconds}s"),
+            Self::Affinity => formatter.write_str("affinity"),
         }
     }
 }
@@ -132,10 +156,20 @@ pub enum ChainName {
     NatPrerouting,
     /// NAT at output.
     NatOutput,
+    /// Filter at forward, after DNAT.
+    FilterForward,
+    /// Filter at output, after DNAT.
+    FilterOutputAfterNat,
     /// NAT at postrouting.
     NatPostrouting,
+    /// Filter at input, for connections to endpoints that are this node.
+    FilterInput,
+    /// Filter at postrouting, before SNAT.
+    FilterPostrouting,
     /// New connections to frontends that are not balanced.
     Refuse,
+    /// New connections to an address of a Service that no frontend took.
+    Unknown,
     /// New connections to balanced frontends.
     Services,
     /// The clients of frontends that keep the source address.
@@ -146,6 +180,12 @@ pub enum ChainName {
     Slots(Bank, SizeClass),
     /// Marks the connection's first packet for masquerade.
     MarkForMasquerade,
+    /// Drops sources that may not use a guarded frontend.
+    CheckSource,
+    /// Sends a client that is remembered where it was sent before.
+    Affinity(Bank),
+    /// Remembers where a client was sent.
+    Learn,
 }
 
 impl fmt::Display for ChainName {
@@ -155,13 +195,21 @@ impl fmt::Display for ChainName {
             Self::FilterOutput => formatter.write_str("filter-output"),
             Self::NatPrerouting => formatter.write_str("nat-prerouting"),
             Self::NatOutput => formatter.write_str("nat-output"),
+            Self::FilterForward => formatter.write_str("filter-forward"),
+            Self::FilterOutputAfterNat => formatter.write_str("filter-output-after-nat"),
             Self::NatPostrouting => formatter.write_str("nat-postrouting"),
+            Self::FilterInput => formatter.write_str("filter-input"),
+            Self::FilterPostrouting => formatter.write_str("filter-postrouting"),
             Self::Refuse => formatter.write_str("refuse"),
+            Self::Unknown => formatter.write_str("unknown"),
             Self::Services => formatter.write_str("services"),
             Self::PreserveSource => formatter.write_str("preserve-source"),
             Self::Balance(bank) => write!(formatter, "{}balance", bank.prefix()),
             Self::Slots(bank, size) => write!(formatter, "{}slots-{size}", bank.prefix()),
             Self::MarkForMasquerade => formatter.write_str("mark-for-masquerade"),
+            Self::CheckSource => formatter.write_str("check-source"),
+            Self::Affinity(bank) => write!(formatter, "{}affinity", bank.prefix()),
+            Self::Learn => formatter.write_str("learn"),
         }
     }
 }

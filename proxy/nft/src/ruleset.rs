@@ -3,11 +3,12 @@
 //! The language is small on purpose: it has what [`crate::schema`] says and nothing else, so that
 //! the text, the netlink encoding and the fake kernel can each cover all of it.
 
-use std::fmt;
+mod text;
 
+use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::plan::Family;
 
-use crate::names::{Bank, ChainName, SetName, TABLE};
+use crate::names::{ChainName, SetName};
 
 /// One table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct Set {
     pub name: SetName,
     /// What an element's key is made of.
     pub key: Key,
-    /// Whether it maps to endpoints (address and port).
+    /// What it holds besides keys.
     pub kind: SetKind,
 }
 
@@ -36,10 +37,33 @@ pub struct Set {
 pub enum SetKind {
     /// Keys only.
     Members,
+    /// Keys, and how many packets each has met.
+    Counted,
     /// Keys that are ranges.
     Ranges,
+    /// Concatenated keys, each part a range.
+    ConcatenatedRanges,
     /// An endpoint for each key.
     Endpoints,
+    /// A number for each key, as large as a connection's mark.
+    Marks,
+    /// An endpoint for each key, learned by rules and forgotten in time.
+    Learned {
+        /// Most elements.
+        size: u32,
+    },
+}
+
+impl SetKind {
+    /// What its elements map to; empty for a set.
+    #[must_use]
+    pub const fn data(self) -> &'static [Part] {
+        match self {
+            Self::Members | Self::Counted | Self::Ranges | Self::ConcatenatedRanges => &[],
+            Self::Endpoints | Self::Learned { .. } => &[Part::Destination, Part::DestinationPort],
+            Self::Marks => &[Part::ConnectionMark],
+        }
+    }
 }
 
 /// Parts of a packet, in order, that make a look-up key.
@@ -52,10 +76,18 @@ pub enum Key {
         /// 1..=65,536.
         modulus: u32,
     },
+    /// A frontend and the source address.
+    FrontendAndSource,
     /// Source address.
     Source,
-    /// Source address, destination address.
-    SourceAndDestination,
+    /// Destination address.
+    Destination,
+    /// Source address, destination address, protocol, destination port.
+    Hairpin,
+    /// The connection's mark.
+    ConnectionMark,
+    /// Source address, protocol, the connection's mark.
+    Client,
 }
 
 /// One part of a key.
@@ -71,6 +103,8 @@ pub enum Part {
     DestinationPort,
     /// Random number below the modulus.
     Random(u32),
+    /// The connection's mark.
+    ConnectionMark,
 }
 
 impl Key {
@@ -78,11 +112,18 @@ impl Key {
     #[must_use]
     pub fn parts(self) -> Vec<Part> {
         let frontend = [Part::Destination, Part::Protocol, Part::DestinationPort];
+        let frontend_and = |part| frontend.into_iter().chain([part]).collect();
         match self {
             Self::Frontend => frontend.to_vec(),
-            Self::Slot { modulus } => frontend.into_iter().chain([Part::Random(modulus)]).collect(),
+            Self::Slot { modulus } => frontend_and(Part::Random(modulus)),
+            Self::FrontendAndSource => frontend_and(Part::Source),
             Self::Source => vec![Part::Source],
-            Self::SourceAndDestination => vec![Part::Source, Part::Destination],
+            Self::Destination => vec![Part::Destination],
+            Self::Hairpin => {
+                vec![Part::Source, Part::Destination, Part::Protocol, Part::DestinationPort]
+            }
+            Self::ConnectionMark => vec![Part::ConnectionMark],
+            Self::Client => vec![Part::Source, Part::Protocol, Part::ConnectionMark],
         }
     }
 }
@@ -123,6 +164,10 @@ pub enum HookKind {
 pub enum HookPoint {
     /// Arriving, before routing.
     Prerouting,
+    /// For this host.
+    Input,
+    /// Passing through.
+    Forward,
     /// Made here.
     Output,
     /// Leaving.
@@ -147,6 +192,12 @@ pub enum Condition {
     Translated,
     /// Its mark has this bit.
     Marked(u32),
+    /// Its connection has a mark.
+    ConnectionMarked,
+    /// It did not come in by an interface of this name; one that ends in `*` is a prefix.
+    NotFromInterface(InterfaceName),
+    /// It came in by an interface of this name; one that ends in `*` is a prefix.
+    FromInterface(InterfaceName),
     /// Its source is an address of this node.
     FromThisNode,
     /// Its key is in the set.
@@ -172,156 +223,17 @@ pub enum Statement {
     Mark(u32),
     /// Clears a bit of the mark.
     Unmark(u32),
-    /// Sends the connection to the endpoint found in a bank, if there is one in the slot drawn.
-    Translate {
-        /// Where the endpoints are.
-        bank: Bank,
-        /// Number of slots.
-        modulus: u32,
+    /// Sends the connection to the endpoint found under the key, if there is one.
+    Translate(Key, SetName),
+    /// Gives the connection the mark found under the frontend, if there is one.
+    MarkConnection(SetName),
+    /// Takes the connection's mark away.
+    UnmarkConnection,
+    /// Remembers the endpoint that the client was sent to, for so long from now.
+    Learn {
+        /// In seconds.
+        timeout_s: u32,
     },
     /// Replaces the source address by the node's, with a random port.
     Masquerade,
-}
-
-/// Writes the spelling of `family`.
-struct Spelled<T>(Family, T);
-
-impl fmt::Display for Spelled<Part> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let family = self.0.name();
-        match self.1 {
-            Part::Source => write!(formatter, "{family} saddr"),
-            Part::Destination => write!(formatter, "{family} daddr"),
-            Part::Protocol => formatter.write_str("meta l4proto"),
-            Part::DestinationPort => formatter.write_str("th dport"),
-            Part::Random(modulus) => write!(formatter, "numgen random mod {modulus}"),
-        }
-    }
-}
-
-impl fmt::Display for Spelled<Key> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, part) in self.1.parts().into_iter().enumerate() {
-            let separator = if index == 0 { "" } else { " . " };
-            write!(formatter, "{separator}{}", Spelled(self.0, part))?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Spelled<&Condition> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self.1 {
-            Condition::NewConnection => formatter.write_str("ct state new"),
-            Condition::Translated => formatter.write_str("ct status dnat"),
-            Condition::Marked(bit) => {
-                write!(formatter, "meta mark & 0x{bit:08x} != 0x00000000")
-            }
-            Condition::FromThisNode => formatter.write_str("fib saddr type local"),
-            Condition::In(key, set) => write!(formatter, "{} @{set}", Spelled(self.0, key)),
-            Condition::NotIn(key, set) => write!(formatter, "{} != @{set}", Spelled(self.0, key)),
-        }
-    }
-}
-
-impl fmt::Display for Spelled<&Statement> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self.1 {
-            Statement::Jump(chain) => write!(formatter, "jump {chain}"),
-            Statement::Goto(chain) => write!(formatter, "goto {chain}"),
-            Statement::Return => formatter.write_str("return"),
-            Statement::Drop => formatter.write_str("drop"),
-            Statement::Reject => formatter.write_str("reject"),
-            Statement::Mark(bit) => write!(formatter, "meta mark set meta mark | 0x{bit:08x}"),
-            Statement::Unmark(bit) => write!(formatter, "meta mark set meta mark & 0x{:08x}", !bit),
-            Statement::Translate { bank, modulus } => write!(
-                formatter,
-                "dnat {} to {} map @{}",
-                self.0.name(),
-                Spelled(self.0, Key::Slot { modulus }),
-                SetName::Backends(bank)
-            ),
-            Statement::Masquerade => formatter.write_str("masquerade fully-random"),
-        }
-    }
-}
-
-impl fmt::Display for Spelled<&Rule> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let conditions = self.1.conditions.iter().map(|part| Spelled(self.0, part).to_string());
-        let statements = self.1.statements.iter().map(|part| Spelled(self.0, part).to_string());
-        formatter.write_str(&conditions.chain(statements).collect::<Vec<_>>().join(" "))
-    }
-}
-
-impl fmt::Display for Hook {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            HookKind::Filter => "filter",
-            HookKind::Nat => "nat",
-        };
-        let point = match self.point {
-            HookPoint::Prerouting => "prerouting",
-            HookPoint::Output => "output",
-            HookPoint::Postrouting => "postrouting",
-        };
-        write!(formatter, "type {kind} hook {point} priority {}; policy accept;", self.priority)
-    }
-}
-
-impl Set {
-    /// Writes the declaration with `elements` (already spelled) in it.
-    pub(crate) fn write(
-        &self,
-        formatter: &mut fmt::Formatter<'_>,
-        family: Family,
-        elements: &[String],
-    ) -> fmt::Result {
-        let word = if self.kind == SetKind::Endpoints { "map" } else { "set" };
-        writeln!(formatter, "\t{word} {} {{", self.name)?;
-        write!(formatter, "\t\ttypeof {}", Spelled(family, self.key))?;
-        match self.kind {
-            SetKind::Members => writeln!(formatter)?,
-            SetKind::Ranges => write!(formatter, "\n\t\tflags interval\n")?,
-            SetKind::Endpoints => {
-                writeln!(formatter, " : {} daddr . th dport", family.name())?;
-            }
-        }
-        if !elements.is_empty() {
-            writeln!(formatter, "\t\telements = {{ {} }}", elements.join(",\n\t\t\t     "))?;
-        }
-        writeln!(formatter, "\t}}\n")
-    }
-}
-
-impl Table {
-    /// Writes the table; `elements` gives the spelled elements of each set.
-    pub(crate) fn write(
-        &self,
-        formatter: &mut fmt::Formatter<'_>,
-        elements: impl Fn(SetName) -> Vec<String>,
-    ) -> fmt::Result {
-        writeln!(formatter, "table {} {TABLE} {{", self.family.name())?;
-        for set in &self.sets {
-            set.write(formatter, self.family, &elements(set.name))?;
-        }
-        for (index, chain) in self.chains.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            writeln!(formatter, "{separator}\tchain {} {{", chain.name)?;
-            if let Some(hook) = chain.hook {
-                writeln!(formatter, "\t\t{hook}")?;
-            }
-            for rule in &chain.rules {
-                writeln!(formatter, "\t\t{}", Spelled(self.family, rule))?;
-            }
-            writeln!(formatter, "\t}}")?;
-        }
-        writeln!(formatter, "}}")
-    }
-}
-
-impl fmt::Display for Table {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(formatter, |_| Vec::new())
-    }
 }

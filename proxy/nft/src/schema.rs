@@ -10,8 +10,14 @@
 //! the slot is empty. More than half of the slots are filled, so the draw is uniform but for a
 //! remainder that goes to slot 0, which is always filled (see [`tries`]).
 
+mod affinity;
+
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
+use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::plan::Family;
+use podway_proxy_plan::policy::{Policy, UnknownPorts};
 
 use crate::names::{Bank, ChainName, SetName, SizeClass};
 use crate::ruleset::{
@@ -28,26 +34,54 @@ const DNAT_PRIORITY: i32 = -100;
 /// there.
 const REFUSE_PRIORITY: i32 = DNAT_PRIORITY - 10;
 
+/// Priority of filters (`NF_IP_PRI_FILTER`), after DNAT.
+const FILTER_PRIORITY: i32 = 0;
+
 /// Priority of SNAT (`NF_IP_PRI_NAT_SRC`).
 const SNAT_PRIORITY: i32 = 100;
 
 /// What the constant rules depend on: settings, never the cluster's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Addresses of all pods; a family without one gets no rule that asks for pods.
+    /// Addresses of all pods; a family without one gets no rule that asks for pods by address.
     pub cluster_cidrs: Vec<IpNet>,
+    /// Interfaces that pods come in by; when set, pods are told by it and not by address.
+    pub pod_interface: Option<InterfaceName>,
     /// Which bit of the packet mark asks for masquerade, 0..=31.
     pub masquerade_bit: u8,
+    /// Ranges that ClusterIPs are given out of; packets to an address of them that no Service has
+    /// are dropped.
+    pub service_cidrs: Vec<IpNet>,
+    /// What happens at a ClusterIP's ports that its Service does not have.
+    pub unknown_ports: UnknownPorts,
 }
 
 impl Default for Options {
     /// No pod addresses; bit 14, as kube-proxy has it.
     fn default() -> Self {
-        Self { cluster_cidrs: Vec::new(), masquerade_bit: 14 }
+        Self {
+            cluster_cidrs: Vec::new(),
+            pod_interface: None,
+            masquerade_bit: 14,
+            service_cidrs: Vec::new(),
+            unknown_ports: UnknownPorts::default(),
+        }
     }
 }
 
 impl Options {
+    /// What follows from `policy`.
+    #[must_use]
+    pub fn new(policy: &Policy, masquerade_bit: u8) -> Self {
+        Self {
+            cluster_cidrs: policy.cluster_cidrs.clone(),
+            pod_interface: None,
+            masquerade_bit,
+            service_cidrs: policy.service_cidrs.clone(),
+            unknown_ports: policy.unknown_ports,
+        }
+    }
+
     /// The mark with only the masquerade bit set.
     #[must_use]
     pub fn masquerade_mark(&self) -> u32 {
@@ -56,8 +90,38 @@ impl Options {
 
     /// The pod CIDRs of `family`.
     pub fn pod_cidrs(&self, family: Family) -> impl Iterator<Item = IpNet> + '_ {
-        self.cluster_cidrs.iter().copied().filter(move |cidr| Family::of(cidr.addr()) == family)
+        of_family(&self.cluster_cidrs, family)
     }
+
+    /// The Service CIDRs of `family`.
+    pub fn service_cidrs(&self, family: Family) -> impl Iterator<Item = IpNet> + '_ {
+        of_family(&self.service_cidrs, family)
+    }
+
+    /// How rules of `family` tell pods from other sources, if they can.
+    fn pods(&self, family: Family) -> Option<Pods> {
+        match self.pod_interface {
+            Some(name) => Some(Pods {
+                are: Condition::FromInterface(name),
+                are_not: Condition::NotFromInterface(name),
+            }),
+            None => self.pod_cidrs(family).next().map(|_| Pods {
+                are: Condition::In(Key::Source, SetName::PodCidrs),
+                are_not: Condition::NotIn(Key::Source, SetName::PodCidrs),
+            }),
+        }
+    }
+}
+
+fn of_family(cidrs: &[IpNet], family: Family) -> impl Iterator<Item = IpNet> + '_ {
+    cidrs.iter().copied().filter(move |cidr| Family::of(cidr.addr()) == family)
+}
+
+/// Conditions that tell pods from other sources.
+#[derive(Debug, Clone, Copy)]
+struct Pods {
+    are: Condition,
+    are_not: Condition,
 }
 
 /// How often an empty slot is drawn again before slot 0 is taken.
@@ -71,46 +135,65 @@ pub const fn tries(size: SizeClass) -> usize {
 }
 
 /// The table of `family` without elements.
+///
+/// `timeouts` are the distinct times in seconds that clients are remembered for; without any there
+/// is no rule that touches the connection mark.
 #[must_use]
-pub fn table(family: Family, options: &Options) -> Table {
-    Table { family, sets: sets(), chains: chains(family, options) }
+pub fn table(family: Family, options: &Options, timeouts: &BTreeSet<u32>) -> Table {
+    let mut sets = sets();
+    let mut chains = chains(family, options, !timeouts.is_empty());
+    if !timeouts.is_empty() {
+        sets.extend(affinity::sets(timeouts));
+        chains.extend(affinity::base_chains());
+    }
+    // A chain stands before those that call it.
+    chains.splice(0..0, affinity::chains(timeouts));
+    Table { family, sets, chains }
 }
 
 fn sets() -> Vec<Set> {
-    let of_frontends = [
-        SetName::Frontends,
-        SetName::Rejected,
-        SetName::Dropped,
-        SetName::Masqueraded,
-        SetName::PreserveSource,
-    ];
+    let frontends = |kind| move |name| Set { name, key: Key::Frontend, kind };
+    let members =
+        [SetName::Frontends, SetName::Masqueraded, SetName::PreserveSource, SetName::Guarded];
+    let counted = [SetName::Rejected, SetName::Dropped, SetName::RefusedSources];
     let sized = Bank::ALL
         .into_iter()
         .flat_map(|bank| SizeClass::ALL.into_iter().map(move |size| SetName::Sized(bank, size)));
-    let members = of_frontends.into_iter().chain(sized).map(|name| Set {
-        name,
-        key: Key::Frontend,
-        kind: SetKind::Members,
-    });
     let backends = Bank::ALL.into_iter().map(|bank| Set {
         name: SetName::Backends(bank),
         key: Key::Slot { modulus: 1 << 16 },
         kind: SetKind::Endpoints,
     });
     let others = [
-        Set { name: SetName::Hairpin, key: Key::SourceAndDestination, kind: SetKind::Members },
+        Set { name: SetName::Hairpin, key: Key::Hairpin, kind: SetKind::Members },
+        Set { name: SetName::ClusterIps, key: Key::Destination, kind: SetKind::Members },
         Set { name: SetName::PodCidrs, key: Key::Source, kind: SetKind::Ranges },
+        Set { name: SetName::ServiceCidrs, key: Key::Destination, kind: SetKind::Ranges },
+        Set {
+            name: SetName::AllowedSources,
+            key: Key::FrontendAndSource,
+            kind: SetKind::ConcatenatedRanges,
+        },
     ];
-    members.chain(backends).chain(others).collect()
+    members
+        .into_iter()
+        .map(frontends(SetKind::Members))
+        .chain(counted.into_iter().map(frontends(SetKind::Counted)))
+        .chain(sized.map(frontends(SetKind::Members)))
+        .chain(backends)
+        .chain(others)
+        .collect()
 }
 
 /// Chains, each before those that call it.
-fn chains(family: Family, options: &Options) -> Vec<Chain> {
-    let has_pod_cidrs = options.pod_cidrs(family).next().is_some();
+fn chains(family: Family, options: &Options, has_affinity: bool) -> Vec<Chain> {
+    let pods = options.pods(family);
     let mark = options.masquerade_mark();
     let mut chains = vec![
         chain(ChainName::MarkForMasquerade, vec![rule([], [Statement::Mark(mark)])]),
+        chain(ChainName::CheckSource, check_source()),
         chain(ChainName::Refuse, refuse()),
+        chain(ChainName::Unknown, unknown(options.unknown_ports)),
     ];
     for bank in Bank::ALL {
         chains.extend(
@@ -118,17 +201,18 @@ fn chains(family: Family, options: &Options) -> Vec<Chain> {
                 .into_iter()
                 .map(|size| chain(ChainName::Slots(bank, size), slots(bank, size))),
         );
-        chains.push(chain(ChainName::Balance(bank), balance(bank)));
+        chains.push(chain(ChainName::Balance(bank), balance(bank, has_affinity)));
     }
-    chains.push(chain(ChainName::PreserveSource, preserve_source(has_pod_cidrs)));
-    chains.push(chain(ChainName::Services, services(has_pod_cidrs)));
+    chains.push(chain(ChainName::PreserveSource, preserve_source(pods)));
+    chains.push(chain(ChainName::Services, services(pods)));
     chains.extend(base_chains(mark));
     chains
 }
 
-fn base_chains(mark: u32) -> [Chain; 5] {
+fn base_chains(mark: u32) -> [Chain; 7] {
     let refuse = || vec![rule([Condition::NewConnection], [Statement::Jump(ChainName::Refuse)])];
     let services = || vec![rule([], [Statement::Jump(ChainName::Services)])];
+    let unknown = || vec![rule([Condition::NewConnection], [Statement::Jump(ChainName::Unknown)])];
     let hook = |kind, point, priority| Some(Hook { kind, point, priority });
     [
         Chain {
@@ -152,15 +236,22 @@ fn base_chains(mark: u32) -> [Chain; 5] {
             rules: services(),
         },
         Chain {
+            name: ChainName::FilterForward,
+            hook: hook(HookKind::Filter, HookPoint::Forward, FILTER_PRIORITY),
+            rules: unknown(),
+        },
+        Chain {
+            name: ChainName::FilterOutputAfterNat,
+            hook: hook(HookKind::Filter, HookPoint::Output, FILTER_PRIORITY),
+            rules: unknown(),
+        },
+        Chain {
             name: ChainName::NatPostrouting,
             hook: hook(HookKind::Nat, HookPoint::Postrouting, SNAT_PRIORITY),
             rules: vec![
                 rule([Condition::Marked(mark)], [Statement::Unmark(mark), Statement::Masquerade]),
                 rule(
-                    [
-                        Condition::Translated,
-                        Condition::In(Key::SourceAndDestination, SetName::Hairpin),
-                    ],
+                    [Condition::Translated, Condition::In(Key::Hairpin, SetName::Hairpin)],
                     [Statement::Masquerade],
                 ),
             ],
@@ -185,54 +276,75 @@ const fn frontend_in(set: SetName) -> Condition {
 
 fn refuse() -> Vec<Rule> {
     vec![
+        rule([frontend_in(SetName::Guarded)], [Statement::Jump(ChainName::CheckSource)]),
         rule([frontend_in(SetName::Rejected)], [Statement::Reject]),
         rule([frontend_in(SetName::Dropped)], [Statement::Drop]),
     ]
 }
 
-fn services(has_pod_cidrs: bool) -> Vec<Rule> {
+/// What still has a Service's address after DNAT was not for any of its frontends.
+fn unknown(unknown_ports: UnknownPorts) -> Vec<Rule> {
+    let known = Condition::In(Key::Destination, SetName::ClusterIps);
+    let statement = match unknown_ports {
+        UnknownPorts::Reject => Statement::Reject,
+        UnknownPorts::Ignore => Statement::Return,
+    };
+    vec![
+        rule([known], [statement]),
+        rule([Condition::In(Key::Destination, SetName::ServiceCidrs)], [Statement::Drop]),
+    ]
+}
+
+/// `loadBalancerSourceRanges`: everybody else is dropped, whatever becomes of those inside.
+fn check_source() -> Vec<Rule> {
+    vec![
+        rule([Condition::In(Key::FrontendAndSource, SetName::AllowedSources)], [Statement::Return]),
+        rule([frontend_in(SetName::RefusedSources)], [Statement::Drop]),
+    ]
+}
+
+fn services(pods: Option<Pods>) -> Vec<Rule> {
     let mark = Statement::Jump(ChainName::MarkForMasquerade);
     let mut rules = vec![
         rule([Condition::NotIn(Key::Frontend, SetName::Frontends)], [Statement::Return]),
         rule([frontend_in(SetName::PreserveSource)], [Statement::Goto(ChainName::PreserveSource)]),
         rule([frontend_in(SetName::Masqueraded)], [mark]),
     ];
-    if has_pod_cidrs {
-        rules.push(rule([Condition::NotIn(Key::Source, SetName::PodCidrs)], [mark]));
-    }
+    rules.extend(pods.map(|pods| rule([pods.are_not], [mark])));
     rules.push(rule([], [Statement::Goto(ChainName::Balance(Bank::Main))]));
     rules
 }
 
 /// Pods and the node use all endpoints, as if they had gone out and come back; others the local.
-fn preserve_source(has_pod_cidrs: bool) -> Vec<Rule> {
+fn preserve_source(pods: Option<Pods>) -> Vec<Rule> {
     let all = Statement::Goto(ChainName::Balance(Bank::Main));
-    let mut rules = Vec::new();
-    if has_pod_cidrs {
-        rules.push(rule([Condition::In(Key::Source, SetName::PodCidrs)], [all]));
-    }
-    rules.push(rule([Condition::FromThisNode], [Statement::Jump(ChainName::MarkForMasquerade)]));
-    rules.push(rule([Condition::FromThisNode], [all]));
-    rules.push(rule([], [Statement::Jump(ChainName::Balance(Bank::Local))]));
-    // No endpoint here: the load balancer should have asked our health check.
-    rules.push(rule([], [Statement::Drop]));
+    let mut rules: Vec<Rule> = pods.map(|pods| rule([pods.are], [all])).into_iter().collect();
+    rules.extend([
+        rule([Condition::FromThisNode], [Statement::Jump(ChainName::MarkForMasquerade)]),
+        rule([Condition::FromThisNode], [all]),
+        rule([], [Statement::Jump(ChainName::Balance(Bank::Local))]),
+        // No endpoint here: the load balancer should have asked our health check.
+        rule([], [Statement::Drop]),
+    ]);
     rules
 }
 
-fn balance(bank: Bank) -> Vec<Rule> {
-    SizeClass::ALL
-        .into_iter()
-        .map(|size| {
+fn balance(bank: Bank, has_affinity: bool) -> Vec<Rule> {
+    let remembered =
+        has_affinity.then(|| rule([], [Statement::Jump(ChainName::Affinity(bank))])).into_iter();
+    remembered
+        .chain(SizeClass::ALL.into_iter().map(|size| {
             rule(
                 [frontend_in(SetName::Sized(bank, size))],
                 [Statement::Goto(ChainName::Slots(bank, size))],
             )
-        })
+        }))
         .collect()
 }
 
 fn slots(bank: Bank, size: SizeClass) -> Vec<Rule> {
-    let draw = |modulus| rule([], [Statement::Translate { bank, modulus }]);
+    let draw =
+        |modulus| rule([], [Statement::Translate(Key::Slot { modulus }, SetName::Backends(bank))]);
     let mut rules = vec![draw(size.modulus()); tries(size)];
     if size.slots() > 2 {
         rules.push(draw(1));
@@ -249,15 +361,15 @@ mod tests {
         let options =
             Options { cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()], ..Options::default() };
         let count = |table: &Table| table.chains.iter().map(|c| c.rules.len()).sum::<usize>();
-        let with = table(Family::Ip, &options);
-        let without = table(Family::Ip6, &options);
+        let with = table(Family::Ip, &options, &BTreeSet::new());
+        let without = table(Family::Ip6, &options, &BTreeSet::new());
         assert_eq!(count(&with), count(&without) + 2, "one rule for pods in each of two chains");
         assert_eq!(with.sets.len(), without.sets.len());
     }
 
     #[test]
     fn chains_stand_before_their_callers() {
-        let table = table(Family::Ip, &Options::default());
+        let table = table(Family::Ip, &Options::default(), &[10_800, 30].into());
         let mut known = Vec::new();
         for chain in &table.chains {
             for statement in chain.rules.iter().flat_map(|rule| &rule.statements) {

@@ -9,10 +9,14 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
 
+use crate::decode::attributes;
 use crate::encode::{HEADER_BYTES, message_length};
 
 /// `NLMSG_ERROR`, also the type of an acknowledgement.
 pub(crate) const NLMSG_ERROR: u16 = 2;
+
+/// `NLMSG_DONE`: the end of a listing.
+pub(crate) const NLMSG_DONE: u16 = 3;
 
 /// `NLMSGERR_ATTR_MSG`: the kernel's own words.
 const NLMSGERR_ATTR_MSG: u16 = 1;
@@ -125,20 +129,6 @@ pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Received<'_>> {
         };
         rest = rest.get(message_length(rest)..).unwrap_or_default();
         Some(received)
-    })
-}
-
-/// The attributes of a message or attribute: type and value.
-pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    /// `NLA_TYPE_MASK`: the two high bits are flags.
-    const TYPE_MASK: u16 = 0x3fff;
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let header: &[u8; 4] = rest.first_chunk()?;
-        let length = usize::from(u16::from_ne_bytes([header[0], header[1]]));
-        let value = rest.get(4..length)?;
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((u16::from_ne_bytes([header[2], header[3]]) & TYPE_MASK, value))
     })
 }
 

@@ -6,6 +6,7 @@ use podway_proxy_plan::plan::Family;
 
 use crate::element::Element;
 use crate::names::TABLE;
+use crate::program::Affinities;
 use crate::ruleset::Table;
 
 /// A change of one table; applied whole or not at all.
@@ -24,8 +25,10 @@ pub enum Change {
     Replace {
         /// Sets, chains and rules.
         table: Table,
-        /// All elements.
+        /// All elements but the clients remembered.
         elements: Vec<Element>,
+        /// Which of the clients that the kernel remembers are carried over.
+        affinities: Affinities,
     },
     /// Changes elements of the table that stands there.
     Elements {
@@ -33,6 +36,8 @@ pub enum Change {
         deleted: Vec<Element>,
         /// To put in.
         added: Vec<Element>,
+        /// Which of the clients that the kernel remembers are forgotten: those that this forbids.
+        narrowed: Affinities,
     },
 }
 
@@ -42,7 +47,9 @@ impl Transaction {
     pub fn is_empty(&self) -> bool {
         match &self.change {
             Change::Replace { .. } => false,
-            Change::Elements { deleted, added } => deleted.is_empty() && added.is_empty(),
+            Change::Elements { deleted, added, narrowed } => {
+                deleted.is_empty() && added.is_empty() && narrowed.is_empty()
+            }
         }
     }
 
@@ -51,7 +58,7 @@ impl Transaction {
     pub fn elements(&self) -> usize {
         match &self.change {
             Change::Replace { elements, .. } => elements.len(),
-            Change::Elements { deleted, added } => deleted.len() + added.len(),
+            Change::Elements { deleted, added, .. } => deleted.len() + added.len(),
         }
     }
 }
@@ -64,11 +71,11 @@ impl fmt::Display for Transaction {
             writeln!(formatter, "{verb} element {family} {TABLE} {} {{ {element} }}", element.set())
         };
         match &self.change {
-            Change::Elements { deleted, added } => {
+            Change::Elements { deleted, added, .. } => {
                 deleted.iter().try_for_each(|one| element("delete", one))?;
                 added.iter().try_for_each(|one| element("add", one))
             }
-            Change::Replace { table, elements } => {
+            Change::Replace { table, elements, .. } => {
                 writeln!(formatter, "add table {family} {TABLE}")?;
                 writeln!(formatter, "delete table {family} {TABLE}")?;
                 table.write(formatter, |set| {

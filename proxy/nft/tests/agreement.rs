@@ -27,7 +27,7 @@ struct Node {
 
 impl Node {
     fn new(policy: &Policy) -> Self {
-        let options = Options { cluster_cidrs: policy.cluster_cidrs.clone(), ..Options::default() };
+        let options = Options::new(policy, 14);
         let mut node = Self {
             builder: Builder::new(),
             planner: Planner::new(policy.clone(), NodeView::bare(NodeName::new("node-1").unwrap())),
@@ -95,7 +95,7 @@ impl Node {
 
 fn packet(source: IpAddr, to: FrontendKey, from: From) -> Packet {
     let FrontendKey { address: destination, protocol, port } = to;
-    Packet { source, destination, protocol, port, from }
+    Packet { source, destination, protocol, port, from, interface: None }
 }
 
 /// What the plan says of `packet`, in the words of the fake kernel.
@@ -116,16 +116,23 @@ fn expected(planner: &Planner, packet: &Packet) -> BTreeSet<Outcome> {
 }
 
 fn policies() -> impl Strategy<Value = Policy> {
-    (any::<bool>(), any::<bool>()).prop_map(|(detect_local, masquerade_all)| Policy {
-        cluster_cidrs: if detect_local {
-            vec!["10.244.0.0/16".parse().unwrap(), "fd00:10:244::/48".parse().unwrap()]
-        } else {
-            Vec::new()
+    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(detect_local, masquerade_all, ranges)| Policy {
+            cluster_cidrs: if detect_local {
+                vec!["10.244.0.0/16".parse().unwrap(), "fd00:10:244::/48".parse().unwrap()]
+            } else {
+                Vec::new()
+            },
+            masquerade_all,
+            allow_external_ips: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
+            service_cidrs: if ranges {
+                vec!["10.96.0.0/12".parse().unwrap(), "fd00:96::/32".parse().unwrap()]
+            } else {
+                Vec::new()
+            },
+            ..Policy::default()
         },
-        masquerade_all,
-        allow_external_ips: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
-        ..Policy::default()
-    })
+    )
 }
 
 proptest! {
@@ -206,6 +213,7 @@ fn one_endpoint_less_is_one_element_less() {
                 name: PortName::new("http").unwrap(),
                 protocol: Protocol::Tcp,
                 affinity: Default::default(),
+                sources: None,
                 frontends: vec![Frontend {
                     key: FrontendKey {
                         address: "10.96.0.1".parse().unwrap(),

@@ -4,15 +4,20 @@
 //! policy keeps from its endpoints drops in silence; external traffic is masqueraded unless its
 //! policy is `Local`.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use podway_cluster_model::service::{Service, TrafficPolicy};
 use podway_cluster_model::snapshot::ServiceEntry;
 
 use crate::claims::Claims;
 use crate::frontends::Wanted;
 use crate::node::NodeView;
-use crate::plan::{Action, Backend, Frontend, Masquerade, Origin, Pool, PortPlan, ServicePlan};
+use crate::plan::{
+    Action, Backend, Family, Frontend, Masquerade, Origin, Pool, PortPlan, ServicePlan,
+};
 use crate::policy::Policy;
 use crate::select::{self, PortQuery};
 
@@ -74,10 +79,44 @@ fn port_plan(
         name: first.port.clone(),
         protocol,
         affinity: service.affinity,
+        sources: allowed_sources(service, &frontends, family, site.node),
         frontends,
         cluster: if cluster { pools.cluster } else { [].into() },
         local: if local { pools.local } else { [].into() },
     })
+}
+
+/// The sources that may use the load balancer's addresses of `service`; `None` lets everybody.
+///
+/// Ranges of another family do not count. A node inside a range reaches an address that it has
+/// itself with that address as source, so then the load balancer's own addresses are let in too.
+fn allowed_sources(
+    service: &Service,
+    frontends: &[Frontend],
+    family: Family,
+    node: &NodeView,
+) -> Option<Arc<[IpNet]>> {
+    let addresses: BTreeSet<IpAddr> = frontends
+        .iter()
+        .filter(|frontend| frontend.origin == Origin::LoadBalancer)
+        .map(|frontend| frontend.key.address)
+        .collect();
+    let ranges: Vec<IpNet> = service
+        .external
+        .source_ranges
+        .iter()
+        .map(IpNet::trunc)
+        .filter(|range| Family::of(range.addr()) == family)
+        .collect();
+    if addresses.is_empty() || ranges.is_empty() {
+        return None;
+    }
+    let node_is_inside = ranges
+        .iter()
+        .any(|range| node.primary(family).is_some_and(|address| range.contains(&address)));
+    let own = addresses.into_iter().filter(|_| node_is_inside).map(IpNet::from);
+    // The kernel refuses one range inside another.
+    Some(IpNet::aggregate(&ranges.into_iter().chain(own).collect()).into())
 }
 
 /// Whether `wanted` is `service`'s to use.

@@ -106,6 +106,10 @@ impl fmt::Display for PortPlan {
         for frontend in &self.frontends {
             writeln!(formatter, "    {frontend}")?;
         }
+        if let Some(sources) = &self.sources {
+            let ranges: Vec<String> = sources.iter().map(ToString::to_string).collect();
+            writeln!(formatter, "    load balancer only from {}", ranges.join(", "))?;
+        }
         for pool in [Pool::Cluster, Pool::Local] {
             let backends = self.pool(pool);
             if backends.is_empty() {

@@ -8,6 +8,7 @@
 //! | [`plan`] | the decision as data |
 //! | [`policy`] | what the operator chose |
 //! | [`node`] | this node, as far as decisions depend on it |
+//! | [`interface`] | names of interfaces that tell pods from others |
 //! | [`planner`] | the plan of every Service, kept in step with snapshots |
 //! | [`frontends`] | where clients reach a Service |
 //! | [`claims`] | who may use a frontend that several want |
@@ -21,6 +22,7 @@ pub mod claims;
 mod decide;
 mod dump;
 pub mod frontends;
+pub mod interface;
 pub mod node;
 pub mod plan;
 pub mod planner;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use podway_cluster_model::name::{PortName, ServiceName};
 use podway_cluster_model::port::{Port, Protocol};
 use podway_cluster_model::service::Affinity;
@@ -59,6 +60,8 @@ pub struct PortPlan {
     pub protocol: Protocol,
     /// Whether a client keeps its endpoint; shared by all frontends.
     pub affinity: Affinity,
+    /// Sources that may use the load balancer's addresses; `None` lets everybody.
+    pub sources: Option<Arc<[IpNet]>>,
     /// Where clients reach the port, ordered by address and port.
     pub frontends: Vec<Frontend>,
     /// Endpoints that serve clients of the whole cluster, ordered and without duplicates.
@@ -175,6 +178,17 @@ pub enum Masquerade {
 }
 
 impl PortPlan {
+    /// Whether `source` may use `frontend`: source ranges guard the load balancer's addresses only.
+    #[must_use]
+    pub fn lets_in(&self, frontend: &Frontend, source: IpAddr) -> bool {
+        match (&self.sources, frontend.origin) {
+            (Some(ranges), Origin::LoadBalancer) => {
+                ranges.iter().any(|range| range.contains(&source))
+            }
+            _ => true,
+        }
+    }
+
     /// The endpoints of `pool`.
     #[must_use]
     pub fn pool(&self, pool: Pool) -> &Arc<[Backend]> {

@@ -1,6 +1,7 @@
 //! Keeps the plan in step with the snapshot, at the cost of what changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::claims::{Claim, Claims, Conflict, conflicts_of};
 use crate::decide::{self, Site};
 use crate::frontends::{self, Wanted};
 use crate::node::NodeView;
-use crate::plan::{Frontend, FrontendKey, PortPlan, ServicePlan};
+use crate::plan::{Frontend, FrontendKey, Origin, PortPlan, ServicePlan};
 use crate::policy::Policy;
 
 /// The plan of every Service, kept in step with snapshots.
@@ -26,6 +27,8 @@ pub struct Planner {
     node_changed: bool,
     services: BTreeMap<ServiceName, Planned>,
     claims: Claims,
+    /// ClusterIPs in use, with the number of ports there.
+    cluster_ips: HashMap<IpAddr, usize>,
 }
 
 /// What is kept of one Service.
@@ -75,6 +78,7 @@ impl Planner {
             node_changed: false,
             services: BTreeMap::new(),
             claims: Claims::default(),
+            cluster_ips: HashMap::new(),
         }
     }
 
@@ -124,6 +128,12 @@ impl Planner {
             let place = port.frontends.binary_search_by_key(&key, |frontend| frontend.key).ok()?;
             Some((port, port.frontends.get(place)?))
         })
+    }
+
+    /// Whether `address` is the ClusterIP of a Service that has a plan.
+    #[must_use]
+    pub fn is_cluster_ip(&self, address: IpAddr) -> bool {
+        self.cluster_ips.contains_key(&address)
     }
 
     /// The frontends that more than one Service port wants, in order.
@@ -211,6 +221,17 @@ impl Planner {
             decide::service_plan(entry, &asks.wanted, site).map(Arc::new)
         });
         if plan != planned.plan {
+            for address in cluster_ips(plan.as_deref()) {
+                *self.cluster_ips.entry(address).or_default() += 1;
+            }
+            for address in cluster_ips(planned.plan.as_deref()) {
+                if let Entry::Occupied(mut ports) = self.cluster_ips.entry(address) {
+                    *ports.get_mut() -= 1;
+                    if *ports.get() == 0 {
+                        ports.remove();
+                    }
+                }
+            }
             planned.plan.clone_from(&plan);
             changes.plans.insert(name.clone(), plan);
         }
@@ -218,6 +239,14 @@ impl Planner {
             self.services.remove(&name);
         }
     }
+}
+
+/// The ClusterIPs in a plan, once for each port there.
+fn cluster_ips(plan: Option<&ServicePlan>) -> impl Iterator<Item = IpAddr> {
+    let frontends = plan.into_iter().flat_map(|plan| &plan.ports).flat_map(|port| &port.frontends);
+    frontends
+        .filter(|frontend| frontend.origin == Origin::ClusterIp)
+        .map(|frontend| frontend.key.address)
 }
 
 impl Asks {

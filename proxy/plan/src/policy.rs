@@ -22,6 +22,20 @@ pub struct Policy {
     ///
     /// The field lets anybody who may write a Service take over any address (CVE-2020-8554).
     pub allow_external_ips: Vec<IpNet>,
+    /// Ranges that ClusterIPs are given out of; what no Service has of them is dropped.
+    pub service_cidrs: Vec<IpNet>,
+    /// What happens at a ClusterIP's ports that its Service does not have.
+    pub unknown_ports: UnknownPorts,
+}
+
+/// What happens at a ClusterIP's ports that its Service does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnknownPorts {
+    /// Refused at once, as with kube-proxy's nftables mode.
+    #[default]
+    Reject,
+    /// Left to routing.
+    Ignore,
 }
 
 /// Which addresses of the node accept node ports. Loopback addresses never do.

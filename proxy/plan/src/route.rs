@@ -9,6 +9,7 @@ use podway_cluster_model::port::{Port, Protocol};
 
 use crate::plan::{Action, Backend, Frontend, FrontendKey, Masquerade, Place, Pool, PortPlan};
 use crate::planner::Planner;
+use crate::policy::UnknownPorts;
 
 /// The first packet of a connection, as it reaches this node's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,7 +66,19 @@ pub fn route(planner: &Planner, packet: &Packet) -> Verdict {
         Some((port, frontend)) => {
             arrive(port, frontend, packet.source, source_place(planner, packet.source))
         }
-        None => Verdict::Untouched,
+        None => nowhere(planner, packet.destination),
+    }
+}
+
+/// What happens at an address that may be a Service's, at a port that is none.
+fn nowhere(planner: &Planner, destination: IpAddr) -> Verdict {
+    let policy = planner.policy();
+    let in_service_range = || policy.service_cidrs.iter().any(|range| range.contains(&destination));
+    match (planner.is_cluster_ip(destination), policy.unknown_ports) {
+        (true, UnknownPorts::Reject) => Verdict::Reject,
+        (true, UnknownPorts::Ignore) => Verdict::Untouched,
+        (false, _) if in_service_range() => Verdict::Drop,
+        (false, _) => Verdict::Untouched,
     }
 }
 
@@ -86,6 +99,9 @@ pub fn source_place(planner: &Planner, source: IpAddr) -> SourcePlace {
 /// What happens at `frontend` of `port` to a new connection of `source`.
 #[must_use]
 pub fn arrive(port: &PortPlan, frontend: &Frontend, source: IpAddr, place: SourcePlace) -> Verdict {
+    if !port.lets_in(frontend, source) {
+        return Verdict::Drop;
+    }
     let (pool, masquerade) = match frontend.action {
         Action::Reject => return Verdict::Reject,
         Action::Drop => return Verdict::Drop,

@@ -115,7 +115,7 @@ impl Syncer {
         let monitor = Monitor::open(&kernel)?;
         let dataplane = Nftables { kernel, silencer: monitor.silencer() };
         sysctl::report();
-        let options = Options { cluster_cidrs: policy.cluster_cidrs.clone(), masquerade_bit };
+        let options = Options::new(&policy, masquerade_bit);
         let (events, receiver) = mpsc::channel(EVENTS);
         let (health, metrics) = (Health::new(SystemTime::now()), Metrics::default());
         let driver = Driver {
@@ -181,10 +181,11 @@ impl Inquirer {
         plans.await.ok()
     }
 
-    /// Tells the loop which addresses the node's interfaces have now.
-    pub async fn set_interfaces(&self, interfaces: Vec<IpAddr>) {
-        // A loop that is gone needs no addresses.
-        drop(self.events.send(Event::Interfaces(interfaces)).await);
+    /// Tells the loop, from a plain thread, which addresses the node's interfaces have now; says
+    /// whether the loop is still there.
+    #[must_use]
+    pub fn set_interfaces(&self, interfaces: Vec<IpAddr>) -> bool {
+        self.events.blocking_send(Event::Interfaces(interfaces)).is_ok()
     }
 }
 

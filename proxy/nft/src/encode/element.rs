@@ -3,11 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use netlink_bindings::nftables::{PushSetelemAttrs, PushSetelemListAttrs, SetElemFlags};
+use netlink_bindings::nftables::{
+    PushDataAttrs, PushSetelemAttrs, PushSetelemListAttrs, PushSetelemListElemAttrs, SetElemFlags,
+};
 use netlink_bindings::traits::Pusher;
+use netlink_bindings::utils::{finalize_nested_header, push_nested_header};
 use podway_proxy_plan::plan::FrontendKey;
 
-use crate::element::Element;
+use crate::element::{Element, Learned};
 use crate::encode::{Batch, Message, userdata};
 use crate::names::{SetName, TABLE};
 
@@ -38,7 +41,7 @@ pub(super) fn push<'elements>(
                 while list.as_vec().len() - start < CHUNK_BYTES {
                     let Some(element) = rest.next() else { break };
                     list = push_element(list.nested_elem(), element).end_nested();
-                    if let Element::PodCidr(cidr) = element {
+                    if let Element::Range { cidr, .. } = element {
                         list = push_range_end(list, *cidr);
                     }
                 }
@@ -47,16 +50,24 @@ pub(super) fn push<'elements>(
     }
 }
 
+/// `NFTA_SET_ELEM_KEY_END`: the last key of a concatenated range.
+const NFTA_SET_ELEM_KEY_END: u16 = 10;
+
 /// A key or value under construction: parts, each padded to four bytes.
-#[derive(Default)]
 struct Value {
     bytes: [u8; Self::MAX_BYTES],
     length: usize,
 }
 
+impl Default for Value {
+    fn default() -> Self {
+        Self { bytes: [0; Self::MAX_BYTES], length: 0 }
+    }
+}
+
 impl Value {
-    /// An IPv6 frontend with a slot: 16 + 4 + 4 + 4; two IPv6 addresses: 32.
-    const MAX_BYTES: usize = 32;
+    /// An IPv6 frontend with a source: 16 + 4 + 4 + 16.
+    const MAX_BYTES: usize = 40;
 
     fn part<const N: usize>(mut self, part: [u8; N]) -> Self {
         self.bytes[self.length..self.length + N].copy_from_slice(&part);
@@ -106,11 +117,53 @@ fn push_element<Prev: Pusher>(
                 .push_value(Value::default().endpoint(*endpoint).as_slice())
                 .end_nested()
         }
-        Element::Hairpin(address) => {
-            push_key(attributes, &Value::default().address(*address).address(*address))
+        Element::Hairpin(endpoint, protocol) => {
+            let key = Value::default().address(endpoint.ip()).address(endpoint.ip());
+            let key = key.part([protocol.number()]).part(endpoint.port().to_be_bytes());
+            push_key(attributes, &key)
         }
-        Element::PodCidr(cidr) => push_key(attributes, &Value::default().address(cidr.network())),
+        Element::ClusterIp(address) => push_key(attributes, &Value::default().address(*address)),
+        Element::Range { cidr, .. } => {
+            push_key(attributes, &Value::default().address(cidr.network()))
+        }
+        Element::AllowedSource { key, source } => {
+            let bound = |address| Value::default().frontend(key).address(address);
+            let mut attributes = push_key(attributes, &bound(source.network()));
+            // The bindings number this attribute otherwise than `nf_tables.h`.
+            let header = push_nested_header(attributes.as_vec_mut(), NFTA_SET_ELEM_KEY_END);
+            PushDataAttrs::new(attributes.as_vec_mut())
+                .push_value(bound(source.broadcast()).as_slice());
+            finalize_nested_header(attributes.as_vec_mut(), header);
+            attributes
+        }
+        Element::AffinityId { key, id, .. } => {
+            push_key(attributes, &Value::default().frontend(key))
+                .nested_data()
+                .push_value(&id.0.get().to_ne_bytes())
+                .end_nested()
+        }
+        Element::AffinityTimeout { id, .. } => {
+            push_key(attributes, &Value::default().part(id.0.get().to_ne_bytes()))
+        }
+        Element::Learned(learned) => push_learned(attributes, learned),
     }
+}
+
+fn push_learned<Prev: Pusher>(
+    attributes: PushSetelemAttrs<Prev>,
+    learned: &Learned,
+) -> PushSetelemAttrs<Prev> {
+    let key = Value::default()
+        .address(learned.client)
+        .part([learned.protocol.number()])
+        .part(learned.id.0.get().to_ne_bytes());
+    // The bindings write times in host order; the kernel reads big endian.
+    push_key(attributes, &key)
+        .push_timeout(learned.timeout_ms.to_be())
+        .push_expiration(learned.expires_ms.to_be())
+        .nested_data()
+        .push_value(Value::default().endpoint(learned.endpoint).as_slice())
+        .end_nested()
 }
 
 fn push_key<Prev: Pusher>(
@@ -122,9 +175,9 @@ fn push_key<Prev: Pusher>(
 
 /// Ends a range: an element of its own with the first address behind it, none at the very end.
 fn push_range_end<Prev: Pusher>(
-    list: netlink_bindings::nftables::PushSetelemListElemAttrs<Prev>,
+    list: PushSetelemListElemAttrs<Prev>,
     cidr: IpNet,
-) -> netlink_bindings::nftables::PushSetelemListElemAttrs<Prev> {
+) -> PushSetelemListElemAttrs<Prev> {
     let behind = match cidr.broadcast() {
         IpAddr::V4(last) => u32::from(last).checked_add(1).map(|bits| IpAddr::V4(bits.into())),
         IpAddr::V6(last) => u128::from(last).checked_add(1).map(|bits| IpAddr::V6(bits.into())),

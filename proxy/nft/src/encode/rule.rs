@@ -10,11 +10,12 @@ use netlink_bindings::nftables::{
 };
 use netlink_bindings::traits::Pusher;
 use netlink_bindings::utils::{finalize_nested_header, push_header, push_nested_header};
+use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::plan::Family;
 
 use crate::encode::{address_bytes, family_number, part_bytes};
 use crate::names::{ChainName, SetName};
-use crate::ruleset::{Condition, Key, Part, Rule, Statement};
+use crate::ruleset::{Condition, Key, Part, Rule, SetKind, Statement};
 
 /// `NFT_REG32_00`.
 const FIRST_REGISTER: u32 = 8;
@@ -48,6 +49,13 @@ const NFTA_LOOKUP_SREG: u16 = 2;
 const NFTA_LOOKUP_DREG: u16 = 3;
 const NFTA_LOOKUP_FLAGS: u16 = 5;
 
+/// Attributes of `dynset`, which the bindings lack, and `NFT_DYNSET_OP_UPDATE`.
+const NFTA_DYNSET_OP: u16 = 3;
+const NFTA_DYNSET_SREG_KEY: u16 = 4;
+const NFTA_DYNSET_SREG_DATA: u16 = 5;
+const NFTA_DYNSET_TIMEOUT: u16 = 6;
+const DYNSET_UPDATE: u32 = 1;
+
 /// `NFT_FIB_RESULT_ADDRTYPE`; one less in the bindings.
 const FIB_RESULT_ADDRESS_TYPE: u32 = 3;
 
@@ -76,15 +84,22 @@ struct Expressions<Prev: Pusher> {
 impl<Prev: Pusher> Expressions<Prev> {
     fn condition(self, condition: Condition) -> Self {
         match condition {
-            Condition::NewConnection => {
-                self.conntrack(CtKeys::State).masked(CT_STATE_NEW, 0).compare(CmpOps::Neq, 0)
-            }
-            Condition::Translated => {
-                self.conntrack(CtKeys::Status).masked(CT_STATUS_DNAT, 0).compare(CmpOps::Neq, 0)
-            }
+            Condition::NewConnection => self
+                .conntrack(CtKeys::State, FIRST_REGISTER)
+                .masked(CT_STATE_NEW, 0)
+                .compare(CmpOps::Neq, 0),
+            Condition::Translated => self
+                .conntrack(CtKeys::Status, FIRST_REGISTER)
+                .masked(CT_STATUS_DNAT, 0)
+                .compare(CmpOps::Neq, 0),
             Condition::Marked(bit) => {
                 self.meta(MetaKeys::Mark, FIRST_REGISTER).masked(bit, 0).compare(CmpOps::Neq, 0)
             }
+            Condition::ConnectionMarked => {
+                self.conntrack(CtKeys::Mark, FIRST_REGISTER).compare(CmpOps::Neq, 0)
+            }
+            Condition::FromInterface(name) => self.interface(name, CmpOps::Eq),
+            Condition::NotFromInterface(name) => self.interface(name, CmpOps::Neq),
             Condition::FromThisNode => {
                 self.source_address_type().compare(CmpOps::Eq, ADDRESS_TYPE_LOCAL)
             }
@@ -108,10 +123,14 @@ impl<Prev: Pusher> Expressions<Prev> {
             Statement::Unmark(bit) => {
                 self.meta(MetaKeys::Mark, FIRST_REGISTER).masked(!bit, 0).set_mark()
             }
-            Statement::Translate { bank, modulus } => self
-                .key(Key::Slot { modulus })
-                .look_up(SetName::Backends(bank), Some(FIRST_REGISTER), 0)
-                .translate(),
+            Statement::Translate(key, map) => {
+                self.key(key).look_up(map, Some(FIRST_REGISTER), 0).translate()
+            }
+            Statement::MarkConnection(map) => {
+                self.key(Key::Frontend).look_up(map, Some(FIRST_REGISTER), 0).set_connection_mark()
+            }
+            Statement::UnmarkConnection => self.load(0).set_connection_mark(),
+            Statement::Learn { timeout_s } => self.learn(timeout_s),
             Statement::Masquerade => self.masquerade(),
         }
     }
@@ -122,12 +141,14 @@ impl<Prev: Pusher> Expressions<Prev> {
 
     /// Loads the parts of a key into registers from the first on.
     fn key(self, key: Key) -> Self {
-        let mut register = FIRST_REGISTER;
-        key.parts().into_iter().fold(self, |loaded, part| {
-            let bytes = part_bytes(loaded.family, part);
-            let next = loaded.part(part, register);
-            register += bytes.div_ceil(4);
-            next
+        self.parts(&key.parts(), FIRST_REGISTER).0
+    }
+
+    /// Loads parts into registers from `register` on; gives the next register too.
+    fn parts(self, parts: &[Part], register: u32) -> (Self, u32) {
+        parts.iter().fold((self, register), |(loaded, register), part| {
+            let registers = part_bytes(loaded.family, *part).div_ceil(4);
+            (loaded.part(*part, register), register + registers)
         })
     }
 
@@ -149,6 +170,7 @@ impl<Prev: Pusher> Expressions<Prev> {
             ),
             Part::Protocol => self.meta(MetaKeys::L4Proto, register),
             Part::DestinationPort => self.payload(PayloadBase::TransportHeader, 2, 2, register),
+            Part::ConnectionMark => self.conntrack(CtKeys::Mark, register),
             Part::Random(modulus) => self.with(|list| {
                 list.nested_elem()
                     .nested_data_numgen()
@@ -191,11 +213,62 @@ impl<Prev: Pusher> Expressions<Prev> {
         })
     }
 
-    fn conntrack(self, key: CtKeys) -> Self {
+    fn conntrack(self, key: CtKeys, register: u32) -> Self {
         self.with(|list| {
             let conntrack = list.nested_elem().nested_data_ct();
-            let conntrack = conntrack.push_dreg(FIRST_REGISTER).push_key(key as u32);
+            conntrack.push_dreg(register).push_key(key as u32).end_nested().end_nested()
+        })
+    }
+
+    fn set_connection_mark(self) -> Self {
+        self.with(|list| {
+            let conntrack = list.nested_elem().nested_data_ct();
+            let conntrack = conntrack.push_key(CtKeys::Mark as u32).push_sreg(FIRST_REGISTER);
             conntrack.end_nested().end_nested()
+        })
+    }
+
+    /// Loads a number into the first register.
+    fn load(self, value: u32) -> Self {
+        self.with(|list| {
+            list.nested_elem()
+                .nested_data_immediate()
+                .push_dreg(FIRST_REGISTER)
+                .nested_data()
+                .push_value(&value.to_ne_bytes())
+                .end_nested()
+                .end_nested()
+                .end_nested()
+        })
+    }
+
+    /// Compares the name of the interface that the packet came in by.
+    fn interface(self, name: InterfaceName, operator: CmpOps) -> Self {
+        let mut octets = name.as_str().as_bytes().to_vec();
+        if !name.is_prefix() {
+            // A whole name is compared with all that the kernel keeps of it (`IFNAMSIZ`).
+            octets.resize(16, 0);
+        }
+        self.meta(MetaKeys::Iifname, FIRST_REGISTER).compare_octets(operator, &octets)
+    }
+
+    /// Adds the client with the endpoint it goes to, or renews it.
+    fn learn(self, timeout_s: u32) -> Self {
+        let (loaded, data) = self.parts(&Key::Client.parts(), FIRST_REGISTER);
+        let (loaded, _) = loaded.parts(SetKind::Learned { size: 0 }.data(), data);
+        let timeout_ms = u64::from(timeout_s) * 1_000;
+        loaded.written_here(b"dynset", |bytes| {
+            push_header(bytes, NFTA_DYNSET_OP, 4);
+            bytes.extend(DYNSET_UPDATE.to_be_bytes());
+            push_header(bytes, NFTA_DYNSET_SREG_KEY, 4);
+            bytes.extend(FIRST_REGISTER.to_be_bytes());
+            push_header(bytes, NFTA_DYNSET_SREG_DATA, 4);
+            bytes.extend(data.to_be_bytes());
+            push_header(bytes, NFTA_DYNSET_TIMEOUT, 8);
+            bytes.extend(timeout_ms.to_be_bytes());
+            // `NFTA_DYNSET_SET_NAME` is 1, as `NFTA_LOOKUP_SET` is.
+            PushExprLookupAttrs::new(bytes)
+                .push_set_bytes(SetName::Affinity.to_string().as_bytes());
         })
     }
 
@@ -231,13 +304,17 @@ impl<Prev: Pusher> Expressions<Prev> {
     }
 
     fn compare(self, operator: CmpOps, value: u32) -> Self {
+        self.compare_octets(operator, &value.to_ne_bytes())
+    }
+
+    fn compare_octets(self, operator: CmpOps, value: &[u8]) -> Self {
         self.with(|list| {
             list.nested_elem()
                 .nested_data_cmp()
                 .push_sreg(FIRST_REGISTER)
                 .push_op(operator as u32)
                 .nested_data()
-                .push_value(&value.to_ne_bytes())
+                .push_value(value)
                 .end_nested()
                 .end_nested()
                 .end_nested()

@@ -6,8 +6,7 @@
 
 use podway_proxy_plan::plan::Family;
 
-use crate::encode::ENDPOINT;
-use crate::ruleset::{Part, Set, SetKind};
+use crate::ruleset::{Part, Set};
 
 /// `NFTNL_UDATA_SET_*`.
 const SET_KEY_BYTE_ORDER: u8 = 0;
@@ -16,8 +15,9 @@ const SET_KEY_TYPEOF: u8 = 3;
 const SET_DATA_TYPEOF: u8 = 4;
 const SET_DATA_INTERVAL: u8 = 6;
 
-/// `enum byteorder`: none for a concatenation, big endian for an address.
+/// `enum byteorder`: none for a concatenation.
 const BYTE_ORDER_INVALID: u32 = 0;
+const BYTE_ORDER_HOST: u32 = 1;
 const BYTE_ORDER_BIG_ENDIAN: u32 = 2;
 
 /// `NFTNL_UDATA_SET_ELEM_COMMENT`.
@@ -26,6 +26,7 @@ const ELEMENT_COMMENT: u8 = 0;
 /// `enum expr_types`.
 const EXPRESSION_PAYLOAD: u32 = 7;
 const EXPRESSION_META: u32 = 9;
+const EXPRESSION_CONNTRACK: u32 = 12;
 const EXPRESSION_CONCATENATION: u32 = 13;
 const EXPRESSION_NUMGEN: u32 = 23;
 
@@ -36,18 +37,26 @@ const PROTOCOL_IP6: u32 = 13;
 
 /// Userdata of a set: how its key and data were written.
 pub(super) fn of_set(family: Family, set: Set) -> Vec<u8> {
-    let parts = set.key.parts();
-    let byte_order = if parts.len() == 1 { BYTE_ORDER_BIG_ENDIAN } else { BYTE_ORDER_INVALID };
-    let mut userdata = number(SET_KEY_BYTE_ORDER, byte_order);
-    if set.kind == SetKind::Endpoints {
-        userdata.extend(number(SET_DATA_BYTE_ORDER, BYTE_ORDER_INVALID));
+    let (parts, data) = (set.key.parts(), set.kind.data());
+    let mut userdata = number(SET_KEY_BYTE_ORDER, byte_order(&parts));
+    if !data.is_empty() {
+        userdata.extend(number(SET_DATA_BYTE_ORDER, byte_order(data)));
     }
     userdata.extend(field(SET_KEY_TYPEOF, &typeof_parts(family, &parts)));
-    if set.kind == SetKind::Endpoints {
-        userdata.extend(field(SET_DATA_TYPEOF, &typeof_parts(family, &ENDPOINT)));
+    if !data.is_empty() {
+        userdata.extend(field(SET_DATA_TYPEOF, &typeof_parts(family, data)));
         userdata.extend(number(SET_DATA_INTERVAL, 0));
     }
     userdata
+}
+
+/// In which order the octets of a lone part stand.
+fn byte_order(parts: &[Part]) -> u32 {
+    match parts {
+        [Part::ConnectionMark | Part::Random(_)] => BYTE_ORDER_HOST,
+        [_] => BYTE_ORDER_BIG_ENDIAN,
+        _ => BYTE_ORDER_INVALID,
+    }
 }
 
 /// Userdata of an element with a comment.
@@ -96,6 +105,11 @@ fn typeof_part(family: Family, part: Part) -> Vec<u8> {
         (Part::DestinationPort, _) => payload(PROTOCOL_TRANSPORT, 2),
         // `NFT_META_L4PROTO`.
         (Part::Protocol, _) => expression(EXPRESSION_META, &number(0, 16)),
+        (Part::ConnectionMark, _) => {
+            // `NFT_CT_MARK`, of no direction.
+            let content = [number(0, 3), number(1, u32::MAX)].concat();
+            expression(EXPRESSION_CONNTRACK, &content)
+        }
         (Part::Random(modulus), _) => {
             // `NFT_NG_RANDOM`, modulus, offset.
             let content = [number(0, 1), number(1, modulus), number(2, 0)].concat();

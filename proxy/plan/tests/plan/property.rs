@@ -16,7 +16,7 @@ use podway_proxy_plan::claims::Conflict;
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::plan::ServicePlan;
 use podway_proxy_plan::planner::{Changes, Planner};
-use podway_proxy_plan::policy::{NodePortAddresses, Policy};
+use podway_proxy_plan::policy::{NodePortAddresses, Policy, UnknownPorts};
 use podway_proxy_plan::route::{Packet, Verdict, route};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -34,12 +34,16 @@ fn policies() -> impl Strategy<Value = Policy> {
     ]);
     let cluster_cidrs = select(vec![nets(&["10.244.0.0/16", "fd00:244::/32"]), vec![]]);
     let allowed = select(vec![nets(&["203.0.113.0/25", "2001:db8::/64"]), vec![]]);
-    (node_ports, cluster_cidrs, allowed, any::<bool>()).prop_map(
-        |(node_ports, cluster_cidrs, allow_external_ips, masquerade_all)| Policy {
+    let service_cidrs = select(vec![nets(&["10.96.0.0/12", "fd00:96::/32"]), vec![]]);
+    let unknown_ports = select(vec![UnknownPorts::Reject, UnknownPorts::Ignore]);
+    (node_ports, cluster_cidrs, allowed, any::<bool>(), service_cidrs, unknown_ports).prop_map(
+        |(node_ports, cluster_cidrs, allow_external_ips, masquerade_all, ranges, unknown)| Policy {
             cluster_cidrs,
             masquerade_all,
             node_ports,
             allow_external_ips,
+            service_cidrs: ranges,
+            unknown_ports: unknown,
         },
     )
 }

@@ -3,6 +3,8 @@
 use podway_cluster_model::builder::Change;
 use podway_cluster_model::port::Protocol;
 use podway_cluster_model::service::TrafficPolicy::{self, Cluster, Local};
+use podway_proxy_plan::plan::Origin;
+use podway_proxy_plan::policy::{Policy, UnknownPorts};
 
 use crate::support::*;
 
@@ -141,17 +143,102 @@ fn endpoint_on_an_unknown_node_is_not_local() {
 fn what_no_service_names_is_untouched() {
     let world = World::web(web(), vec![here("10.244.1.5")]);
     let rows = [
-        ("undefined port of a ClusterIP", "10.96.0.10:81"),
         ("undefined port of an external address", "203.0.113.10:81"),
         ("unallocated ClusterIP", "10.96.0.11:80"),
         ("Service port at the node's address", "192.0.2.1:80"),
-        ("node port at the ClusterIP", "10.96.0.10:30080"),
         ("node port of another node", "192.0.2.2:30080"),
     ];
     for (row, destination) in rows {
         assert_eq!(world.tcp(POD_HERE, destination), "untouched", "{row}");
     }
-    assert_eq!(world.send(Protocol::Udp, POD_HERE, CLUSTER_IP), "untouched", "other protocol");
+}
+
+#[test]
+fn port_that_a_cluster_ip_does_not_have_is_refused_unless_ignored() {
+    let rows = [
+        (Protocol::Tcp, "10.96.0.10:81", "undefined port"),
+        (Protocol::Tcp, "10.96.0.10:30080", "node port at the ClusterIP"),
+        (Protocol::Udp, CLUSTER_IP, "other protocol"),
+    ];
+    for (unknown_ports, verdict) in
+        [(UnknownPorts::Reject, "reject"), (UnknownPorts::Ignore, "untouched")]
+    {
+        let policy = Policy { unknown_ports, ..policy() };
+        let changes = [Change::Service(web()), web_slice(vec![here("10.244.1.5")])];
+        let mut world = World::new(policy, changes);
+        for (protocol, destination, row) in rows {
+            assert_eq!(world.send(protocol, POD_HERE, destination), verdict, "{row}");
+        }
+        world.apply([Change::ServiceGone(service_name("default/web"))]);
+        assert_eq!(world.tcp(POD_HERE, "10.96.0.10:81"), "untouched", "the Service is gone");
+    }
+}
+
+#[test]
+fn service_address_that_no_service_has_is_dropped() {
+    let policy = Policy { service_cidrs: nets(&["10.96.0.0/16"]), ..policy() };
+    let changes = [Change::Service(web()), web_slice(vec![here("10.244.1.5")])];
+    let mut world = World::new(policy, changes);
+    assert_eq!(world.tcp(POD_HERE, "10.96.0.11:80"), "drop");
+    assert_eq!(world.tcp(POD_HERE, "10.97.0.11:80"), "untouched", "outside the range");
+    assert_eq!(world.tcp(POD_HERE, "10.96.0.10:81"), "reject", "a Service has the address");
+    assert_eq!(world.tcp(POD_HERE, CLUSTER_IP), "10.244.1.5:8080");
+    world.apply([Change::ServiceGone(service_name("default/web"))]);
+    assert_eq!(world.tcp(POD_HERE, CLUSTER_IP), "drop", "the Service is gone");
+}
+
+#[test]
+fn source_ranges_guard_the_load_balancer_and_nothing_else() {
+    let mut service = web();
+    service.external.source_ranges = nets(&["198.51.100.0/24", "2001:db8::/32"]);
+    let world = World::web(service, vec![here("10.244.1.5")]);
+    let load_balancer = world
+        .planner
+        .plans()
+        .flat_map(|plan| &plan.ports)
+        .flat_map(|port| &port.frontends)
+        .find(|frontend| frontend.origin == Origin::LoadBalancer)
+        .map(|frontend| std::net::SocketAddr::new(frontend.key.address, 80).to_string())
+        .unwrap();
+    assert_eq!(world.tcp("198.51.100.7", &load_balancer), "10.244.1.5:8080!");
+    assert_eq!(world.tcp("198.51.101.7", &load_balancer), "drop");
+    assert_eq!(world.tcp(POD_HERE, &load_balancer), "drop", "pods are no exception");
+    for open in [CLUSTER_IP, NODE_PORT] {
+        assert_ne!(world.tcp("198.51.101.7", open), "drop", "{open}");
+    }
+}
+
+#[test]
+fn source_ranges_of_the_other_family_let_everybody_in() {
+    let mut service = web();
+    service.external.source_ranges = nets(&["2001:db8::/32"]);
+    let world = World::web(service, vec![here("10.244.1.5")]);
+    assert!(world.planner.plans().flat_map(|plan| &plan.ports).all(|port| port.sources.is_none()));
+}
+
+#[test]
+fn guarded_load_balancer_without_endpoints_drops_before_it_refuses() {
+    let mut service = web();
+    service.external.source_ranges = nets(&["198.51.100.0/24"]);
+    let world = World::web(service, vec![]);
+    let guarded = EXTERNAL.iter().filter(|one| world.tcp("198.51.101.7", one) == "drop").count();
+    assert_eq!(guarded, 1, "the load balancer's address and no other");
+    for destination in EXTERNAL {
+        assert_eq!(world.tcp("198.51.100.7", destination), "reject", "{destination}");
+    }
+}
+
+#[test]
+fn source_range_with_the_node_in_it_lets_the_load_balancers_own_address_in() {
+    let mut service = web();
+    service.external.source_ranges = nets(&["192.0.2.0/24"]);
+    let world = World::web(service, vec![here("10.244.1.5")]);
+    let port = world.planner.plans().flat_map(|plan| &plan.ports).next().unwrap();
+    let frontend =
+        port.frontends.iter().find(|frontend| frontend.origin == Origin::LoadBalancer).unwrap();
+    assert!(port.lets_in(frontend, frontend.key.address));
+    assert!(port.lets_in(frontend, ip("192.0.2.1")));
+    assert!(!port.lets_in(frontend, ip(OUTSIDE)));
 }
 
 #[test]
