@@ -318,9 +318,9 @@ impl Targets {
         }
     }
 
-    /// An even share of 100 for each pair, at least 1, as CoreDNS gives it.
+    /// The weight of each.
     fn weight(&self) -> u16 {
-        u16::try_from(100 / self.pairs.max(1)).unwrap_or(u16::MAX).max(1)
+        records::share_of_100(self.pairs)
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `zones` | forward and reverse zones |
 //! | [`index`] | the immutable index and its update from a delta |
 //! | [`mod@answer`] | name and type in, answer out |
+//! | [`mod@direct`] | the same answer, borrowed from the index |
 //! | `service` | what one Service contributes, precomputed |
 //! | `endpoints` | its ready endpoints and what they are called |
 //! | `qname` | the name asked, and the grammar of names |
@@ -24,6 +25,7 @@
 
 pub mod answer;
 pub mod config;
+pub mod direct;
 pub mod index;
 
 mod dashed;
@@ -41,5 +43,7 @@ mod zones;
 
 pub use answer::{Answer, answer};
 pub use config::{ConfigError, Exposure, PodMode, PodNames, Ttl, ZoneConfig};
+pub use direct::{AskedName, Direct, Found, direct};
 pub use index::ZoneIndex;
+pub use records::{HOSTMASTER_LABEL, NAMESERVER_LABELS, SoaNumbers};
 pub use zones::{MissingPointer, ReverseZone};

@@ -11,6 +11,9 @@ use podway_cluster_model::port::Protocol;
 /// Longest name in octets of the wire form, its final zero included (RFC 1035 §2.3.4).
 const MAX_OCTETS: usize = 255;
 
+/// Longest label in octets (RFC 1035 §2.3.4).
+const MAX_LABEL_OCTETS: u8 = 63;
+
 /// Most labels that fit in a name, the root not counted.
 const MAX_LABELS: usize = 127;
 
@@ -36,6 +39,31 @@ impl QName {
         qname
     }
 
+    /// Lowers the name that a message has at the start of `octets`; `None` where it is compressed, too
+    /// long or cut off.
+    pub(crate) fn read(octets: &[u8]) -> Option<Self> {
+        let mut qname = Self { octets: [0; MAX_OCTETS], starts: [0; MAX_LABELS + 1], labels: 0 };
+        let mut start = 0;
+        loop {
+            let length = *octets.get(start)?;
+            let next = start + 1 + usize::from(length);
+            if length == 0 {
+                break;
+            }
+            // A label leaves room for the final zero, so that of 127 labels none is longer than 1.
+            if length > MAX_LABEL_OCTETS || next >= MAX_OCTETS {
+                return None;
+            }
+            start = next;
+            qname.labels += 1;
+            qname.starts[qname.labels] = u8::try_from(start).ok()?;
+        }
+        // Lengths are at most 63, below every letter, so they stay as they are.
+        qname.octets[..start].copy_from_slice(&octets[..start]);
+        qname.octets[..start].make_ascii_lowercase();
+        Some(qname)
+    }
+
     /// Appends a label; one that fits nowhere is left out, and a valid name has none such.
     fn push(&mut self, label: &[u8]) {
         let start = usize::from(self.starts[self.labels]);
@@ -56,6 +84,11 @@ impl QName {
     /// How many labels the name has, the root not counted.
     pub(crate) fn label_count(&self) -> usize {
         self.labels
+    }
+
+    /// Where in the wire form label `index` starts, or the final zero where there is none.
+    pub(crate) fn offset(&self, index: usize) -> usize {
+        usize::from(self.starts[index])
     }
 
     /// The octets of label `index`, counted from the left.
@@ -176,6 +209,8 @@ pub(crate) fn protocol(label: &[u8]) -> Option<Protocol> {
 
 #[cfg(test)]
 mod tests {
+    use hickory_proto::serialize::binary::BinEncodable;
+
     use super::*;
 
     fn qname(text: &str) -> QName {
@@ -199,6 +234,33 @@ mod tests {
         assert_eq!(longest.wire(0, 4).len(), 254);
         let deepest = qname(&"a.".repeat(127));
         assert_eq!((deepest.label_count(), deepest.label(126)), (127, b"a".as_slice()));
+    }
+
+    #[test]
+    fn name_of_a_message_is_the_same_name() {
+        let label = "a".repeat(63);
+        let longest = format!("{label}.{label}.{label}.{}.", "a".repeat(61));
+        for text in [".", "WeB.Cluster.LOCAL.", "a\\.b.c.", &longest, &"a.".repeat(127)] {
+            let mut octets = Name::from_ascii(text).unwrap().to_bytes().unwrap();
+            let end = octets.len();
+            octets.extend_from_slice(b"\0\x01rest");
+            let read = QName::read(&octets).unwrap();
+            assert_eq!(read, qname(text), "{text}");
+            assert_eq!(read.offset(read.label_count()) + 1, end, "{text}");
+            for cut in 0..end {
+                assert!(QName::read(&octets[..cut]).is_none(), "{text} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_of_a_question_is_refused() {
+        let label = [&[63][..], &[b'a'; 63]].concat();
+        let too_long = [label.repeat(3), vec![62], vec![b'a'; 62], vec![0]].concat();
+        let deep = [[1, b'a'].repeat(128), vec![0]].concat();
+        for octets in [&b"\xC0\x0C"[..], b"\x01a\xC0\x0C", b"\x40", &too_long, &deep] {
+            assert!(QName::read(octets).is_none(), "{}", octets.escape_ascii());
+        }
     }
 
     #[test]

@@ -16,6 +16,49 @@ const VERSION: (&str, u32) = ("1.1.0", 28_800);
 /// Longest TTL of an SOA record: bounds how long a name is held to be missing (RFC 2308 §5).
 const MAX_SOA_TTL: u32 = 300;
 
+/// Labels of the SOA's name server before those of the zone.
+pub const NAMESERVER_LABELS: [&str; 2] = ["ns", "dns"];
+
+/// Label of the SOA's mailbox before those of the zone.
+pub const HOSTMASTER_LABEL: &str = "hostmaster";
+
+/// The numbers of an SOA record, in seconds but for the serial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SoaNumbers {
+    /// How long the record may be kept.
+    pub ttl: u32,
+    /// Rises with every change.
+    pub serial: u32,
+    /// When a secondary asks again.
+    pub refresh: u32,
+    /// When it does so after a failure.
+    pub retry: u32,
+    /// When it gives up.
+    pub expire: u32,
+    /// How long a name may be held to be missing.
+    pub minimum: u32,
+}
+
+impl SoaNumbers {
+    /// The numbers of a zone whose records may be kept for `ttl` seconds.
+    pub(crate) fn new(serial: u32, ttl: u32) -> Self {
+        Self {
+            ttl: ttl.min(MAX_SOA_TTL),
+            serial,
+            refresh: 7200,
+            retry: 1800,
+            expire: 86_400,
+            minimum: ttl,
+        }
+    }
+}
+
+/// The weight of an SRV record among `pairs` of an address and a port: an even share of 100, at
+/// least 1, as CoreDNS gives it.
+pub(crate) fn share_of_100(pairs: usize) -> u16 {
+    u16::try_from(100 / pairs.max(1)).unwrap_or(u16::MAX).max(1)
+}
+
 /// Where the names of one reply are rooted, and how long its records may be kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin<'n> {
@@ -58,7 +101,7 @@ impl<'n> Origin<'n> {
     /// The name of the SOA's name server.
     pub(crate) fn nameserver(&self) -> Name {
         // Every apex leaves room for this, so the fallback is never taken.
-        self.below(&["ns", "dns"]).unwrap_or_else(|| self.apex())
+        self.below(&NAMESERVER_LABELS).unwrap_or_else(|| self.apex())
     }
 
     /// The name of a Service, or below it that of an endpoint.
@@ -72,11 +115,13 @@ impl<'n> Origin<'n> {
 
     /// The SOA record of the zone.
     pub(crate) fn soa(&self, serial: u32) -> Record {
-        let hostmaster = self.below(&["hostmaster"]).unwrap_or_else(|| self.apex());
-        let (refresh, retry, expire) = (7200, 1800, 86_400);
-        let data =
-            SOA::new(self.nameserver(), hostmaster, serial, refresh, retry, expire, self.ttl);
-        Record::from_rdata(self.apex(), self.ttl.min(MAX_SOA_TTL), RData::SOA(data))
+        let hostmaster = self.below(&[HOSTMASTER_LABEL]).unwrap_or_else(|| self.apex());
+        let SoaNumbers { ttl, serial, refresh, retry, expire, minimum } =
+            SoaNumbers::new(serial, self.ttl);
+        let [refresh, retry, expire] =
+            [refresh, retry, expire].map(|seconds| i32::try_from(seconds).unwrap_or(i32::MAX));
+        let data = SOA::new(self.nameserver(), hostmaster, serial, refresh, retry, expire, minimum);
+        Record::from_rdata(self.apex(), ttl, RData::SOA(data))
     }
 
     /// The address of `owner`, of the type of its family.

@@ -5,6 +5,7 @@ use podway_cluster_model::port::Protocol::{Tcp, Udp};
 
 use super::*;
 use crate::config::{Exposure, PodMode, PodNames, Ttl, ZoneConfig};
+use crate::direct::rendered::rendered;
 use crate::fixture::{
     NOW, cluster, cluster_ip, config, endpoint, external_name, headless, index, named, namespace,
     of_pod, service_name, shown, slice,
@@ -22,7 +23,12 @@ fn name(text: &str) -> Name {
 
 fn ask(index: &ZoneIndex, row: &str) -> String {
     let (owner, record_type) = row.split_once(' ').unwrap();
-    shown(&answer(index, &name(owner), record_type.parse().unwrap()))
+    let (owner, record_type) = (name(owner), record_type.parse().unwrap());
+    let answer = answer(index, &owner, record_type);
+    if let Some(direct) = rendered(index, &owner, record_type) {
+        assert_eq!((shown(&direct), &direct), (shown(&answer), &answer), "{row}, directly");
+    }
+    shown(&answer)
 }
 
 /// Checks rows of `name type` and what is expected.

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::answer::{Answer, answer};
 use crate::config::{Exposure, PodNames};
+use crate::direct::rendered::rendered;
 use crate::fixture::{
     NOW, cluster, cluster_ip, config, endpoint, named, namespace, of_pod, pod, service,
     service_name, shown, slice, unready,
@@ -414,6 +415,9 @@ proptest! {
         let (index, snapshot) = follow(config, &history);
         for (name, record_type) in questions {
             let answer = answer(&index, &name, record_type);
+            if let Some(direct) = rendered(&index, &name, record_type) {
+                prop_assert_eq!(&direct, &answer, "{} {} directly", name, record_type);
+            }
             if let Answer::Records { answers, .. } = &answer {
                 prop_assert!(!answers.is_empty());
                 for record in answers {
