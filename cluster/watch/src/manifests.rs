@@ -8,6 +8,7 @@
 //!   that cannot be read as a whole keeps its last good content in force.
 //! - An object that stands in several files is taken from the first in name order; when that goes,
 //!   the next takes over. Of an object that stands twice in one file, the first is used.
+//! - A namespace exists as long as its own object or any object in it does.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,6 +24,7 @@ use crate::report::{Problem, Update};
 mod folder;
 mod follow;
 mod key;
+mod namespaces;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,7 @@ mod tests;
 pub use folder::FolderError;
 pub use follow::{FollowError, ManifestWatch, load, spawn};
 use key::ObjectKey;
+use namespaces::Namespaces;
 
 /// Name of a file in the folder.
 pub(crate) type FileName = Arc<str>;
@@ -65,6 +68,8 @@ pub(crate) struct Manifests {
     holders: HashMap<ObjectKey, BTreeSet<FileName>>,
     /// Objects of kinds that are not read, over all files.
     ignored: BTreeMap<String, usize>,
+    /// Which namespaces exist by what is in force.
+    namespaces: Namespaces,
 }
 
 /// What one file says.
@@ -202,12 +207,18 @@ impl Manifests {
     }
 
     /// What is different from `before`.
-    fn outcome(&self, before: Before) -> Outcome {
+    fn outcome(&mut self, before: Before) -> Outcome {
         let mut outcome = Outcome::default();
         for (key, was) in before.objects {
             let is = self.standing(&key);
             outcome.compare(&was.shadowed, &is.shadowed);
-            if was.value != is.value {
+            outcome.changes.extend(match (&was.value, &is.value) {
+                (None, Some(_)) => self.namespaces.came(&key),
+                (Some(_), None) => self.namespaces.went(&key),
+                (None, None) | (Some(_), Some(_)) => None,
+            });
+            // A Namespace's own object says no more than what was just said.
+            if was.value != is.value && !matches!(key, ObjectKey::Namespace(_)) {
                 outcome.changes.push(is.value.unwrap_or_else(|| key.gone()));
             }
         }

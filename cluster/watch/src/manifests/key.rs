@@ -33,6 +33,16 @@ impl ObjectKey {
         }
     }
 
+    /// The namespace that the object is in, or is.
+    pub(super) const fn namespace(&self) -> Option<&Namespace> {
+        match self {
+            Self::Service(name) => Some(&name.namespace),
+            Self::Slice(name) | Self::Pod(name) => Some(&name.namespace),
+            Self::Namespace(name) => Some(name),
+            Self::Node(_) => None,
+        }
+    }
+
     /// The change that takes the object away.
     pub(super) fn gone(self) -> Change {
         match self {

@@ -39,9 +39,17 @@ impl Source {
         self.outcome.update.healed.iter().map(ToString::to_string).collect()
     }
 
-    /// Names of the objects that the last edits changed.
+    /// Names of the objects that the last edits changed, without namespaces.
     fn changed(&self) -> Vec<String> {
-        self.outcome.changes.iter().map(|change| ObjectKey::of(change).to_string()).collect()
+        let keys = self.outcome.changes.iter().map(ObjectKey::of);
+        keys.filter(|key| !matches!(key, ObjectKey::Namespace(_)))
+            .map(|key| key.to_string())
+            .collect()
+    }
+
+    /// The namespaces that there are.
+    fn namespaces(&self) -> Vec<&str> {
+        self.snapshot.namespaces.keys().map(Namespace::as_str).collect()
     }
 
     fn cluster_ip(&self, name: &str) -> Option<String> {
@@ -73,6 +81,30 @@ fn a_file_gives_its_objects_and_takes_them_along() {
     assert!(source.snapshot.services.is_empty());
     assert_eq!(source.manifests.file_names().count(), 0);
     assert!(source.manifests.holders.is_empty());
+}
+
+#[test]
+fn an_object_proves_its_namespace_as_long_as_it_is_there() {
+    const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+    const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: dev}\n";
+    let mut source = Source::default();
+    source.put("a.yaml", &service("web", "10.96.0.1"));
+    assert_eq!(source.namespaces(), ["shop"]);
+    source.put("b.yaml", POD).put("c.yaml", &service("db", "10.96.0.2"));
+    assert_eq!(source.namespaces(), ["dev", "shop"]);
+    source.remove("a.yaml");
+    assert_eq!(source.namespaces(), ["dev", "shop"]);
+    assert!(source.delta.namespaces.is_empty());
+    source.remove("b.yaml").remove("c.yaml");
+    assert_eq!(source.namespaces(), [""; 0]);
+
+    source.put("a.yaml", NAMESPACE).put("b.yaml", &service("web", "10.96.0.1"));
+    source.remove("b.yaml");
+    assert_eq!(source.namespaces(), ["shop"], "its own object is proof enough");
+    source.put("b.yaml", &service("web", "10.96.0.1")).remove("a.yaml");
+    assert_eq!(source.namespaces(), ["shop"], "a dump without Namespaces has them all the same");
+    source.put("b.yaml", &service("web", "x"));
+    assert_eq!(source.namespaces(), [""; 0], "what is rejected proves nothing");
 }
 
 #[test]
