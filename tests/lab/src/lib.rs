@@ -1,1 +1,41 @@
-//! Placeholder until its first commit.
+//! A cluster without containers: nodes, pods and a client outside are network namespaces.
+//!
+//! [`Lab`] starts one and speaks with it. Everything it makes lives inside the namespaces of one
+//! supervisor process, so that the end of that process, however it comes, is the end of the lab.
+//! The `podway` daemon is the only thing in it that is not played: the lab takes the parts of
+//! scheduler, kubelet, controllers and API server.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | `builder`, `lab`, `exec`, `ask` | the Rust interface |
+//! | `cluster` | pure: manifests in, pods and API objects out |
+//! | `supervisor` | namespaces, processes, the control socket |
+//! | `agent`, `upstream` | the servers that run in pods and outside |
+
+mod address;
+pub mod agent;
+mod ask;
+mod binaries;
+mod builder;
+mod cluster;
+mod exec;
+mod lab;
+mod place;
+mod protocol;
+mod settings;
+mod state_dir;
+pub mod supervisor;
+pub mod upstream;
+mod wire;
+
+pub use address::{CLUSTER_CIDRS, DualStack, Family, LOAD_BALANCER_CIDRS};
+pub use ask::{Answer, Answers};
+pub use binaries::Binaries;
+pub use builder::Builder;
+pub use exec::{Output, Running};
+pub use lab::Lab;
+pub use place::{NameError, ObjectName, Place, node_name};
+pub use protocol::{
+    Applied, DaemonAction, DaemonState, NodeStatus, ObjectReference, PodPhase, PodStatus,
+    ServiceStatus, Status,
+};

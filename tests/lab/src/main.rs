@@ -1,0 +1,39 @@
+//! The lab's own program: supervisor, pods' server and name server outside.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use podway_tests_lab::{agent, supervisor, upstream};
+
+/// Runs the parts of a lab; people use `cargo xtask lab`.
+#[derive(Debug, Parser)]
+#[command(name = "podway-lab")]
+enum Command {
+    /// Makes namespaces and runs the supervisor in them.
+    Launch {
+        /// Folder of the lab.
+        state: PathBuf,
+    },
+    /// Runs the lab, as process 1 of its namespaces.
+    Supervise {
+        /// Folder of the lab.
+        state: PathBuf,
+    },
+    /// Serves in a pod.
+    Agent(agent::Args),
+    /// Serves names outside.
+    Upstream {
+        /// File that gets a line for every query.
+        log: PathBuf,
+    },
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Command::parse() {
+        Command::Launch { state } => supervisor::launch(&state),
+        Command::Supervise { state } => supervisor::supervise(&state).map(|()| ExitCode::SUCCESS),
+        Command::Agent(args) => agent::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Upstream { log } => upstream::run(&log).map(|()| ExitCode::SUCCESS),
+    }
+}

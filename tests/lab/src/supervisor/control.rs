@@ -1,0 +1,133 @@
+//! The control socket: takes requests, runs commands, passes the rest to the engine.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+
+use super::engine::Event;
+use super::places::Places;
+use super::process::Processes;
+use crate::protocol::{Exec, Reply, Request};
+use crate::wire::Wire;
+
+/// Serves every connection on a thread of its own.
+pub(super) fn serve(
+    listener: UnixListener,
+    places: Places,
+    processes: Processes,
+    events: Sender<Event>,
+) {
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let control = Control {
+                places: places.clone(),
+                processes: processes.clone(),
+                events: events.clone(),
+            };
+            thread::spawn(move || {
+                if let Err(error) = control.converse(stream) {
+                    eprintln!("control: {error:#}");
+                }
+            });
+        }
+    });
+}
+
+/// One conversation.
+struct Control {
+    places: Places,
+    processes: Processes,
+    events: Sender<Event>,
+}
+
+impl Control {
+    fn converse(&self, stream: UnixStream) -> Result<()> {
+        let mut wire = Wire::new(stream);
+        while let Some(message) = wire.receive::<Request>()? {
+            let reply = match message.value {
+                Request::Exec(exec) => {
+                    let hang_up = wire.stream().try_clone()?;
+                    self.exec(exec, message.descriptors, hang_up)
+                }
+                Request::Down => {
+                    wire.send(&Reply::Done, &[])?;
+                    // The end of process 1 is the end of everything.
+                    std::process::exit(0);
+                }
+                request => self.ask(request),
+            };
+            let reply =
+                reply.unwrap_or_else(|error| Reply::Failed { reason: format!("{error:#}") });
+            wire.send(&reply, &[])?;
+        }
+        Ok(())
+    }
+
+    /// Lets the engine answer.
+    fn ask(&self, request: Request) -> Result<Reply> {
+        let (reply, answer) = mpsc::channel();
+        self.events.send(Event::Request(request, reply)).context("the engine is gone")?;
+        answer.recv().context("the engine is gone")?
+    }
+
+    /// Runs a command to its end; kills it when the client hangs up.
+    fn exec(&self, exec: Exec, descriptors: Vec<OwnedFd>, client: UnixStream) -> Result<Reply> {
+        let [stdin, stdout, stderr]: [OwnedFd; 3] = descriptors
+            .try_into()
+            .map_err(|got: Vec<_>| anyhow::anyhow!("{} descriptors in place of 3", got.len()))?;
+        let (ended, end) = mpsc::channel();
+        let group = self.places.run(&exec.place, |place| {
+            let directory = place.enter(|| Ok(working_directory(&exec.directory)))?;
+            let mut command = command(&exec)?;
+            command
+                .current_dir(directory)
+                .stdin(Stdio::from(stdin))
+                .stdout(Stdio::from(stdout))
+                .stderr(Stdio::from(stderr));
+            let (group, _child) = self.processes.spawn(place, command, move |exit| {
+                // The receiver may have failed; then nobody wants to know.
+                ended.send(exit).unwrap_or_default();
+            })?;
+            Ok(group)
+        })?;
+        let over = Arc::new(AtomicBool::new(false));
+        let watched = Arc::clone(&over);
+        thread::spawn(move || {
+            // The client sends nothing more; this returns when it is gone.
+            drop(Wire::new(client).receive::<Request>());
+            if !watched.load(Ordering::Acquire) {
+                group.signal(Signal::SIGKILL);
+            }
+        });
+        let exit = end.recv().context("the reaper is gone")?;
+        over.store(true, Ordering::Release);
+        Ok(Reply::Exited { code: exit.code() })
+    }
+}
+
+/// The caller's working directory, where the place has it too.
+fn working_directory(wanted: &Path) -> &Path {
+    if wanted.is_dir() { wanted } else { Path::new("/") }
+}
+
+fn command(exec: &Exec) -> Result<Command> {
+    ensure!(!exec.command.is_empty(), "no command");
+    let mut command = Command::new(&exec.command[0]);
+    command.args(&exec.command[1..]);
+    for (name, value) in exec.environment.iter().filter(|(name, _)| *name != "PATH") {
+        command.env(name, value);
+    }
+    if let Some(path) = exec.environment.get("PATH") {
+        let own = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{path}:{own}"));
+    }
+    Ok(command)
+}
