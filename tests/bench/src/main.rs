@@ -22,7 +22,7 @@ use namespace::Place;
 
 /// Benchmarks of Podway.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask bench", about)]
+#[command(name = "bench", bin_name = "cargo xtask bench", about)]
 enum Benchmark {
     /// Programming the kernel: from nothing, and after one endpoint changed.
     Program(program::Args),

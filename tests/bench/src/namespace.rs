@@ -22,7 +22,7 @@ pub(crate) enum Place {
     Outside(ExitCode),
 }
 
-/// Whether this process may program any kernel's tables, or only those of a user namespace.
+/// Who this process is to the kernel, which limits what it may send it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum User {
     /// Root of the first user namespace.

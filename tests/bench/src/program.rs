@@ -85,8 +85,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     namespace::raise_loopback()?;
     if namespace::user()? == User::Mapped {
         eprintln!(
-            "note: without root, a table of more than about twice net.core.wmem_max is refused by \
-             the kernel, which 10,000 Services are by default: then run with sudo"
+            "note: without root the kernel refuses large transactions (\"Message too long\"): nft's \
+             beyond net.core.wmem_default, podway's beyond twice net.core.wmem_max; run the default \
+             sizes as root, with sudo"
         );
     }
     let mut outcomes = Vec::new();

@@ -36,9 +36,8 @@ pub(super) fn print(outcomes: &[Outcome]) -> Result<()> {
     let figures = outcomes.iter().map(Figures::new).collect::<Result<Vec<_>>>()?;
     let mut out = io::stdout().lock();
     writeln!(out, "{}\n", surroundings()?)?;
-    let releases: Vec<Release> =
+    let mut releases: Vec<Release> =
         outcomes.iter().flat_map(|one| &one.others).map(|(release, _)| *release).collect();
-    let mut releases = releases;
     releases.sort_unstable();
     releases.dedup();
     writeln!(out, "{}\n", table_of(&figures, &releases)?)?;
@@ -48,13 +47,22 @@ pub(super) fn print(outcomes: &[Outcome]) -> Result<()> {
     writeln!(
         out,
         "Its figures are of `nft -f` alone: not kube-proxy's own work, nor its memory, nor its \
-         pause between syncs. Times are medians (shortest - longest); the memory of podway is that \
-         of the whole daemon.\n"
+         pause between syncs; what it spent in the kernel is its system time. The memory of podway \
+         is that of the whole daemon, DNS included. Times are medians (shortest - longest); {}\n",
+        counts(outcomes)
     )?;
     for line in aims(&figures) {
         writeln!(out, "{line}")?;
     }
     Ok(())
+}
+
+/// How many times the slowest side of each was measured.
+fn counts(outcomes: &[Outcome]) -> String {
+    let own = outcomes.iter().map(|one| one.daemon.changes.len()).min().unwrap_or_default();
+    let loads = || outcomes.iter().flat_map(|one| &one.others).map(|(_, loads)| loads);
+    let other = loads().map(|loads| loads.change.len()).min().unwrap_or_default();
+    format!("changes of one endpoint: {own} by podway, at least {other} by `nft`.")
 }
 
 fn surroundings() -> Result<String> {
@@ -108,7 +116,8 @@ impl Cell {
 }
 
 fn table_of(figures: &[Figures<'_>], releases: &[Release]) -> Result<Table> {
-    let mut headings = vec!["Services".to_owned(), "measured".to_owned(), "podway".to_owned()];
+    let mut headings =
+        vec!["Services x endpoints".to_owned(), "measured".to_owned(), "podway".to_owned()];
     for release in releases {
         headings.push(format!("kube-proxy {}", release.name()));
         headings.push("ratio".to_owned());
