@@ -22,6 +22,9 @@ pub(crate) enum Command {
     /// Program this node's kernel and answer its DNS queries until told to stop.
     Run(Box<RunArgs>),
     /// Print what would be programmed; needs no privileges and touches nothing.
+    ///
+    /// Addresses of this machine count only where the plan is for this machine; another node's are
+    /// taken from its Node object.
     Plan(Box<PlanArgs>),
     /// Remove everything that podway ever put into the kernel, and nothing else.
     Cleanup,

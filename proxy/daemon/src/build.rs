@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::admin::{Admin, Doors, healthz_routes, metrics_routes};
 use crate::config::{Config, DnsConfig};
+use crate::interfaces;
 use crate::metrics::{ProbeCounts, register_build, register_source};
 use crate::names;
 use crate::readiness::{Guard, Readiness};
@@ -63,6 +64,7 @@ impl App {
             masquerade_bit: proxy.masquerade_bit,
         };
         let syncer = Syncer::start(settings, feed.subscribe(), move || drop(programmed))?;
+        interfaces::follow(syncer.inquirer()).context("addresses cannot be followed")?;
 
         let probes = ProbeCounts::default();
         let mut registry = Registry::default();

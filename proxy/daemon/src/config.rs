@@ -179,6 +179,8 @@ impl Config {
 }
 
 /// Resolves the flags of `podway plan`.
+///
+/// The addresses of this machine's interfaces count only where the plan is for this machine.
 pub(crate) fn resolve_plan(
     cluster_args: &ClusterArgs,
     proxy_args: &ProxyArgs,
@@ -186,7 +188,13 @@ pub(crate) fn resolve_plan(
 ) -> Result<(ClusterConfig, ProxyConfig), FlagErrors> {
     let mut errors = FlagErrors::default();
     let cluster = cluster(cluster_args, environment, &mut errors);
-    let proxy = proxy(proxy_args, environment, &mut errors);
+    let mut proxy = proxy(proxy_args, environment, &mut errors);
+    let this_machine = parse::node_name(None, &environment.host_name).ok();
+    if let (Some(cluster), Some(proxy)) = (&cluster, &mut proxy)
+        && this_machine.as_ref() != Some(&cluster.node)
+    {
+        proxy.interfaces.clear();
+    }
     errors.unless_any(cluster.zip(proxy))
 }
 
@@ -223,6 +231,7 @@ fn proxy(
             masquerade_all: masquerade_all?,
             node_ports,
             allow_external_ips,
+            ..Policy::default()
         },
         masquerade_bit: masquerade_bit?,
         interfaces: environment.interfaces.clone(),

@@ -39,18 +39,27 @@ impl Environment {
     }
 }
 
-/// The addresses on the interfaces of this network namespace, each once, in order.
+/// The addresses on the interfaces of this network namespace, each once, in the order of the
+/// interfaces.
+///
+/// Link-local ones are left out: nobody reaches a node by them, and they come and go with each pod.
 pub(crate) fn interface_addresses() -> io::Result<Vec<IpAddr>> {
-    let mut addresses: Vec<IpAddr> = nix::ifaddrs::getifaddrs()?
-        .filter_map(|interface| {
-            let address = interface.address?;
-            let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
-        })
-        .collect();
-    addresses.sort_unstable();
-    addresses.dedup();
+    let mut addresses = Vec::new();
+    for interface in nix::ifaddrs::getifaddrs()? {
+        let Some(address) = interface.address else { continue };
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        let v6 = || address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip()));
+        let new = v4.or_else(v6).filter(|new| !is_link_local(*new) && !addresses.contains(new));
+        addresses.extend(new);
+    }
     Ok(addresses)
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
 }
 
 /// Fails, with the ways out, unless this process may program the network of its namespace.

@@ -26,7 +26,7 @@ pub(crate) fn plan(args: &PlanArgs) -> anyhow::Result<()> {
     let ProxyConfig { policy, masquerade_bit, interfaces } = proxy;
     let (snapshot, reports) = manifests::load(&folder)?;
 
-    let options = Options { cluster_cidrs: policy.cluster_cidrs.clone(), masquerade_bit };
+    let options = Options::new(&policy, masquerade_bit);
     let mut planner = Planner::new(policy, NodeView::bare(node).with_interfaces(interfaces));
     planner.replan(&snapshot);
 

@@ -8,6 +8,7 @@
 //! | `run` | `podway run`: from start to drain |
 //! | `inspect` | `podway plan` |
 //! | `cleanup` | `podway cleanup` |
+//! | `interfaces` | addresses of the node, as they change |
 //! | `names` | the zone, kept at the newest snapshot |
 //! | `admin`, `metrics`, `readiness` | how the daemon is |
 //! | `logging` | where log lines go |
@@ -27,6 +28,7 @@ mod cleanup;
 mod config;
 mod environment;
 mod inspect;
+mod interfaces;
 mod logging;
 mod metrics;
 mod names;

@@ -15,10 +15,9 @@ fn environment() -> Environment {
 
 fn resolve_in(flags: &[&str], environment: &Environment) -> Result<Config, FlagErrors> {
     let command = ["podway", "run", "--manifests=/manifests"].iter().chain(flags);
-    match CommandLine::try_parse_from(command).unwrap().command {
-        Command::Run(args) => Config::resolve(&args, environment),
-        other => panic!("{other:?}"),
-    }
+    let command = CommandLine::try_parse_from(command).unwrap().command;
+    let Command::Run(args) = command else { panic!("{command:?}") };
+    Config::resolve(&args, environment)
 }
 
 fn resolve(flags: &[&str]) -> Result<Config, FlagErrors> {
@@ -91,6 +90,7 @@ fn every_flag_is_taken_over() {
             "2001:db8::/32",
         ])),
         allow_external_ips: cidrs(&["203.0.113.0/24"]),
+        ..Policy::default()
     };
     assert_eq!(proxy.policy, expected);
     assert_eq!(proxy.masquerade_bit, 31);
@@ -273,4 +273,17 @@ fn listening_everywhere_makes_every_interface_ones_own() {
 fn empty_list_of_node_port_addresses_is_primary() {
     let proxy = resolve(&["--nodeport-addresses="]).unwrap().proxy;
     assert_eq!(proxy.policy.node_ports, NodePortAddresses::Primary);
+}
+
+#[test]
+fn plan_for_another_node_knows_nothing_of_this_machine() {
+    let interfaces = |flags: &[&str]| {
+        let command = ["podway", "plan", "--manifests=/manifests"].iter().chain(flags);
+        let command = CommandLine::try_parse_from(command).unwrap().command;
+        let Command::Plan(args) = command else { panic!("{command:?}") };
+        resolve_plan(&args.cluster, &args.proxy, &environment()).unwrap().1.interfaces
+    };
+    assert_eq!(interfaces(&[]), environment().interfaces);
+    assert_eq!(interfaces(&["--hostname-override=node-a.example"]), environment().interfaces);
+    assert!(interfaces(&["--hostname-override=node-b"]).is_empty());
 }
