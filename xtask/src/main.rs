@@ -3,7 +3,11 @@
 mod bench;
 mod bless;
 mod check;
+mod demo;
+mod lab;
 mod process;
+mod require;
+mod table;
 mod test;
 
 use clap::Parser;
@@ -18,6 +22,10 @@ enum Command {
     Check(check::Args),
     /// Builds the workspace and runs its tests, on real network namespaces included.
     Test(test::Args),
+    /// Starts a cluster of network namespaces to try things in, and speaks with it.
+    Lab(lab::Args),
+    /// Shows Podway at work in the lab: who was asked, which pod answered, and whether it should.
+    Demo,
     /// Rewrites the golden files from what the code says now; review the diff.
     Bless,
 }
@@ -27,6 +35,8 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         Command::Bench(args) => bench::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Lab(args) => lab::run(&args),
+        Command::Demo => demo::run(),
         Command::Bless => bless::run(),
     }
 }
