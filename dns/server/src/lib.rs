@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `query`, `wire`, `reply` | pure: reading a query, writing a message, laying out a reply |
 //! | [`respond`](mod@respond), `alias` | pure: what to do about a message |
+//! | `direct` | pure: the replies to plain questions, without records and allocation |
 //! | `forward` | upstreams: tries, fail-over, which replies count |
 //! | [`resolv_conf`] | pure: upstreams from `resolv.conf` |
 //! | `listen`, `endpoint`, `udp`, `frames`, `tcp` | sockets and the loops over them |
@@ -29,6 +30,7 @@
 
 mod alias;
 mod config;
+mod direct;
 mod endpoint;
 mod forward;
 mod frames;

@@ -183,7 +183,7 @@ fn read_opt(
 }
 
 /// Whether the lengths of the options fill the data exactly.
-fn options_add_up(mut data: &[u8]) -> bool {
+pub(crate) fn options_add_up(mut data: &[u8]) -> bool {
     while !data.is_empty() {
         let Some(octets) = u16_at(data, 2) else { return false };
         let Some(rest) = data.get(4 + usize::from(octets)..) else { return false };
@@ -203,11 +203,10 @@ fn read_slice<'m>(decoder: &mut BinDecoder<'m>, octets: usize) -> Result<&'m [u8
 }
 
 impl Query {
-    /// Octets that a reply by UDP may have, given the largest that this server sends.
+    /// The largest datagram that the client takes, if it said.
     #[must_use]
-    pub fn udp_limit(&self, largest: u16) -> usize {
-        let offered = self.opt.map_or(CLASSIC_PAYLOAD_OCTETS, |opt| opt.payload_octets);
-        usize::from(offered.min(largest).max(CLASSIC_PAYLOAD_OCTETS))
+    pub fn offered_octets(&self) -> Option<u16> {
+        self.opt.map(|opt| opt.payload_octets)
     }
 }
 

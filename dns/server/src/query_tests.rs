@@ -98,19 +98,3 @@ fn octets_after_the_last_record_and_unknown_records_are_ignored() {
     let message = message(|header| header[11] = 2, &[&QUESTION, &OPT, &tsig_like, b"rest"]);
     assert!(matches!(parse(&message), Parsed::Query(Query { opt: Some(_), .. })));
 }
-
-#[test]
-fn datagram_limit_is_what_both_sides_take_and_at_least_the_classic_one() {
-    let limit = |offered: Option<u16>| {
-        let [high, low] = offered.unwrap_or(0).to_be_bytes();
-        let opt = [0, 0, 41, high, low, 0, 0, 0, 0, 0, 0];
-        let message =
-            message(|header| header[11] = u8::from(offered.is_some()), &[&QUESTION, &opt]);
-        let Parsed::Query(query) = parse(&message) else { panic!("not a query") };
-        query.udp_limit(1232)
-    };
-    assert_eq!(limit(None), 512);
-    assert_eq!(limit(Some(0)), 512);
-    assert_eq!(limit(Some(900)), 900);
-    assert_eq!(limit(Some(4096)), 1232);
-}

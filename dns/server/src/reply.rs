@@ -18,6 +18,16 @@ pub struct Policy {
     pub recursion: bool,
 }
 
+impl Policy {
+    /// Octets that a reply by UDP may have to a client that offered so many: what both sides take,
+    /// and at least what every client takes.
+    #[must_use]
+    pub fn udp_limit(self, offered: Option<u16>) -> usize {
+        let offered = offered.unwrap_or(CLASSIC_PAYLOAD_OCTETS);
+        usize::from(offered.min(self.udp_payload_octets).max(CLASSIC_PAYLOAD_OCTETS))
+    }
+}
+
 /// The contents of a reply.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Body {
@@ -150,7 +160,7 @@ pub(crate) fn encode_malformed(malformed: &Malformed, out: &mut Vec<u8>) {
 }
 
 /// The flags that every reply derives from its query.
-fn flags(query_flags: u16, rcode: ResponseCode) -> u16 {
+pub(crate) fn flags(query_flags: u16, rcode: ResponseCode) -> u16 {
     QR | (query_flags & (RD | CD)) | u16::from(rcode.low())
 }
 
@@ -161,4 +171,19 @@ fn reply_opt(query: &Query, policy: Policy, rcode: ResponseCode) -> Option<Opt> 
         rcode_high: rcode.high(),
         dnssec_ok: opt.dnssec_ok,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagram_limit_is_what_both_sides_take_and_at_least_the_classic_one() {
+        let policy = Policy { udp_payload_octets: 1232, recursion: true };
+        for (offered, limit) in
+            [(None, 512), (Some(0), 512), (Some(900), 900), (Some(4096), 1232), (Some(1232), 1232)]
+        {
+            assert_eq!(policy.udp_limit(offered), limit, "{offered:?}");
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! One message from a client in, what to do about it out.
 //!
-//! Pure: no socket, clock or configuration is read, so that every transport, and a faster path for
-//! datagrams, gives the same answers. Order of the checks: silence, operation, counts, question, OPT
+//! Pure: no socket, clock or configuration is read, so that every transport gives the same answers. Order of the checks: silence, operation, counts, question, OPT
 //! (in `query`), then EDNS version, transfer, zone, class.
 
 use hickory_proto::op::ResponseCode;
@@ -9,11 +8,12 @@ use hickory_proto::rr::RecordType;
 use podway_dns_zone::{Answer, ZoneIndex, answer};
 
 use crate::alias::{Chase, Followed, follow};
+pub use crate::direct::respond_directly;
 use crate::query::{CLASS_IN, Parsed, Query, parse};
 use crate::reply::{Body, Envelope, Policy, encode_malformed};
 
 /// Largest message on a stream: its length is a number of 16 bits (RFC 1035 §4.2.2).
-const STREAM_OCTETS: usize = 65_535;
+pub(crate) const STREAM_OCTETS: usize = 65_535;
 
 /// How a message came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,8 +80,25 @@ pub enum Errand {
 pub struct Alias(pub(crate) Chase);
 
 /// Decides what to do about `message`, and writes the reply into `out` if there is one yet.
+///
+/// Plain questions go the direct way, all others the general one.
 #[must_use]
 pub fn respond(
+    zone: &ZoneIndex,
+    message: &[u8],
+    transport: Transport,
+    policy: Policy,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    match respond_directly(zone, message, transport, policy, out) {
+        Some(replied) => Outcome::Reply(replied),
+        None => respond_generally(zone, message, transport, policy, out),
+    }
+}
+
+/// Does what [`respond`] does, by way of records, for every message.
+#[must_use]
+pub fn respond_generally(
     zone: &ZoneIndex,
     message: &[u8],
     transport: Transport,
@@ -111,7 +128,7 @@ pub fn respond(
 /// Where the reply to `query` goes.
 pub(crate) fn envelope(query: &Query, transport: Transport, policy: Policy) -> Envelope<'_> {
     let limit = match transport {
-        Transport::Udp => query.udp_limit(policy.udp_payload_octets),
+        Transport::Udp => policy.udp_limit(query.offered_octets()),
         Transport::Tcp => STREAM_OCTETS,
     };
     Envelope { query, policy, limit }
