@@ -13,6 +13,7 @@
 //! | [`frontends`] | where clients reach a Service |
 //! | [`claims`] | who may use a frontend that several want |
 //! | [`select`] | which endpoints may serve |
+//! | [`stale_flows`] | which tracked flows go where they may not any more |
 //! | [`check`] | what every plan must meet |
 //! | [`route`] | what a plan means for one packet |
 #![forbid(unsafe_code)]
@@ -29,3 +30,4 @@ pub mod planner;
 pub mod policy;
 pub mod route;
 pub mod select;
+pub mod stale_flows;

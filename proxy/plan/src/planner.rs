@@ -53,6 +53,8 @@ struct Asks {
 pub struct Changes {
     /// New plans of the Services whose plan differs; `None` where there is none any more.
     pub plans: BTreeMap<ServiceName, Option<Arc<ServicePlan>>>,
+    /// Plans that those replace, of the Services that had one.
+    pub replaced: BTreeMap<ServiceName, Arc<ServicePlan>>,
     /// Conflicts that were not there before.
     pub appeared: Vec<Conflict>,
     /// Conflicts that are there no more.
@@ -63,8 +65,15 @@ impl Changes {
     /// Whether nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { plans, appeared, healed } = self;
+        // A plan that was replaced has its successor among the plans.
+        let Self { plans, replaced: _, appeared, healed } = self;
         plans.is_empty() && appeared.is_empty() && healed.is_empty()
+    }
+
+    /// The plan that `service` had before its plan changed, if it had one.
+    #[must_use]
+    pub fn replaced(&self, service: &ServiceName) -> Option<&ServicePlan> {
+        self.replaced.get(service).map(AsRef::as_ref)
     }
 }
 
@@ -128,6 +137,12 @@ impl Planner {
             let place = port.frontends.binary_search_by_key(&key, |frontend| frontend.key).ok()?;
             Some((port, port.frontends.get(place)?))
         })
+    }
+
+    /// The Service that has `key`.
+    #[must_use]
+    pub fn owner(&self, key: FrontendKey) -> Option<&ServiceName> {
+        self.claims.winner(key).map(|claim| &claim.service)
     }
 
     /// Whether `address` is the ClusterIP of a Service that has a plan.
@@ -232,7 +247,8 @@ impl Planner {
                     }
                 }
             }
-            planned.plan.clone_from(&plan);
+            let replaced = std::mem::replace(&mut planned.plan, plan.clone());
+            changes.replaced.extend(replaced.map(|replaced| (name.clone(), replaced)));
             changes.plans.insert(name.clone(), plan);
         }
         if planned.asks.is_none() {

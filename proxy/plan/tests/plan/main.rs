@@ -9,6 +9,7 @@ mod hints;
 mod masquerade;
 mod planner;
 mod property;
+mod stale_flows;
 mod support;
 mod terminating;
 mod verdicts;
