@@ -149,13 +149,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the programs of a lab where a person sees it.
+/// Builds the programs of a lab where a person sees it, except those that the environment names.
 pub(crate) fn build(with_daemon: bool) -> Result<()> {
-    let mut cargo = process::cargo(&process::root());
-    cargo.args(["build", "--package", "podway-tests-lab"]);
-    if with_daemon {
-        cargo.args(["--package", "podway-proxy-daemon"]);
+    let mut packages = Vec::new();
+    if std::env::var_os("PODWAY_LAB_BIN").is_none() {
+        packages.extend(["--package", "podway-tests-lab"]);
     }
+    if with_daemon && std::env::var_os("PODWAY_BIN").is_none() {
+        packages.extend(["--package", "podway-proxy-daemon"]);
+    }
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let mut cargo = process::cargo(&process::root());
+    cargo.arg("build").args(packages);
     if !cargo.status().context("cargo cannot be started")?.success() {
         bail!("the lab's programs cannot be built");
     }

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 /// Most nodes of a lab: their last address byte must stay below the one of the client outside.
-pub const MOST_NODES: u8 = 99;
+pub(crate) const MOST_NODES: u8 = 99;
 
 /// Ranges of all pods, as `--cluster-cidr` takes them.
 pub const CLUSTER_CIDRS: [&str; 2] = ["10.244.0.0/16", "fd00:10:244::/48"];
@@ -73,14 +73,12 @@ impl DualStack {
 }
 
 /// Addresses of node `number` on the network between the nodes.
-#[must_use]
-pub fn node(number: u8) -> DualStack {
+pub(crate) fn node(number: u8) -> DualStack {
     underlay(10 + number.min(MOST_NODES))
 }
 
 /// Addresses of the client outside, which is the nodes' default router too.
-#[must_use]
-pub fn outside() -> DualStack {
+pub(crate) fn outside() -> DualStack {
     underlay(200)
 }
 
@@ -95,17 +93,15 @@ fn underlay(last: u8) -> DualStack {
 
 /// Number of pod addresses of a node: what an IPv4 /24 leaves without the network, the gateway
 /// and the broadcast address.
-pub const PODS_PER_NODE: u8 = 253;
+pub(crate) const PODS_PER_NODE: u8 = 253;
 
 /// Addresses of the pod in `slot` (from 0) of node `number`.
-#[must_use]
-pub fn pod(number: u8, slot: u8) -> DualStack {
+pub(crate) fn pod(number: u8, slot: u8) -> DualStack {
     pod_network(number, slot.min(PODS_PER_NODE - 1) + 2)
 }
 
 /// The node's own addresses towards its pods, which are their gateway.
-#[must_use]
-pub fn gateway(number: u8) -> DualStack {
+pub(crate) fn gateway(number: u8) -> DualStack {
     pod_network(number, 1)
 }
 
@@ -118,15 +114,13 @@ fn pod_network(number: u8, host: u8) -> DualStack {
 }
 
 /// Pod ranges of node `number`.
-#[must_use]
-pub fn pod_cidrs(number: u8) -> [String; 2] {
+pub(crate) fn pod_cidrs(number: u8) -> [String; 2] {
     let network = pod_network(number, 0);
     [format!("{}/24", network.v4), format!("{}/64", network.v6)]
 }
 
 /// Address number `index` of the Service range; 1 is `kubernetes`, 10 is `kube-dns`.
-#[must_use]
-pub fn service(family: Family, index: u16) -> IpAddr {
+pub(crate) fn service(family: Family, index: u16) -> IpAddr {
     match family {
         Family::V4 => {
             let [high, low] = index.to_be_bytes();
@@ -137,8 +131,7 @@ pub fn service(family: Family, index: u16) -> IpAddr {
 }
 
 /// Index of `address` in the Service range, if it lies in it.
-#[must_use]
-pub fn service_index(address: IpAddr) -> Option<u16> {
+pub(crate) fn service_index(address: IpAddr) -> Option<u16> {
     let index = match address {
         IpAddr::V4(v4) => {
             let [_, _, high, low] = v4.octets();
@@ -150,8 +143,7 @@ pub fn service_index(address: IpAddr) -> Option<u16> {
 }
 
 /// Load-balancer address number `index`.
-#[must_use]
-pub fn load_balancer(family: Family, index: u8) -> IpAddr {
+pub(crate) fn load_balancer(family: Family, index: u8) -> IpAddr {
     match family {
         Family::V4 => Ipv4Addr::new(192, 168, 79, index).into(),
         Family::V6 => Ipv6Addr::new(0xfd79, 0, 0, 0, 0, 0, 0, u16::from(index)).into(),

@@ -6,6 +6,8 @@
 
 mod builtin;
 mod manifest;
+mod overview;
+mod placement;
 mod pod;
 mod publish;
 mod service;
@@ -21,13 +23,11 @@ pub(crate) use builtin::{DAEMON_ANNOTATION, IGNORE_SIGTERM_ANNOTATION};
 pub(crate) use pod::Pod;
 pub(crate) use publish::Files;
 
-use crate::address::{self, PODS_PER_NODE};
-use crate::place::{ObjectName, node_name};
+use crate::place::ObjectName;
 use crate::protocol::{Applied, PodPhase};
 use manifest::{Kind, Manifest};
-use pod::Owner;
 use service::Service;
-use spec::{Labels, PodTemplate, Protocol};
+use spec::{PodTemplate, Protocol};
 use workload::{Step, Workload, WorkloadKind};
 
 /// Why an object or a text is refused.
@@ -162,21 +162,16 @@ impl Cluster {
                 let service = service::complete(manifest, &self.services)?;
                 self.services.insert(name.clone(), service);
             }
-            Kind::EndpointSlice | Kind::Endpoints => {
-                let mut object = manifest.object.clone();
-                object["metadata"]["namespace"] = name.namespace.clone().into();
-                let objects = match manifest.kind {
-                    Kind::Endpoints => &mut self.user_endpoints,
-                    _ => &mut self.user_slices,
-                };
-                objects.insert(name.clone(), object);
+            Kind::EndpointSlice => {
+                self.user_slices.insert(name.clone(), manifest.namespaced());
+            }
+            Kind::Endpoints => {
+                self.user_endpoints.insert(name.clone(), manifest.namespaced());
             }
             Kind::Pod => self.apply_pod(manifest)?,
-            kind => {
-                if let Some(kind) = WorkloadKind::of(kind) {
-                    let workload = Workload::read(kind, manifest)?;
-                    self.workloads.insert((kind, name.clone()), workload);
-                }
+            Kind::Workload(kind) => {
+                let workload = Workload::read(*kind, manifest)?;
+                self.workloads.insert((*kind, name.clone()), workload);
             }
         }
         // kubectl would ask for the Namespace first; tutorials make it by a command.
@@ -214,8 +209,8 @@ impl Cluster {
             Kind::EndpointSlice => self.user_slices.remove(name).is_some(),
             Kind::Endpoints => self.user_endpoints.remove(name).is_some(),
             Kind::Pod => self.delete_pod(name, now),
-            kind => WorkloadKind::of(kind)
-                .is_some_and(|kind| self.workloads.remove(&(kind, name.clone())).is_some()),
+            Kind::Workload(kind) => self.workloads.remove(&(*kind, name.clone())).is_some(),
+            Kind::Other(_) => false,
         };
         let missing =
             || ClusterError::Missing { kind: kind.as_str().to_owned(), name: name.clone() };
@@ -252,9 +247,16 @@ impl Cluster {
         name: &ObjectName,
         replicas: u32,
     ) -> Result<(), ClusterError> {
-        let workload = WorkloadKind::of(&Kind::named(kind))
-            .filter(|kind| *kind != WorkloadKind::DaemonSet)
-            .and_then(|kind| self.workloads.get_mut(&(kind, name.clone())));
+        let workload = match Kind::named(kind) {
+            Kind::Workload(WorkloadKind::DaemonSet) => None,
+            Kind::Workload(kind) => self.workloads.get_mut(&(kind, name.clone())),
+            Kind::Namespace
+            | Kind::Service
+            | Kind::Endpoints
+            | Kind::EndpointSlice
+            | Kind::Pod
+            | Kind::Other(_) => None,
+        };
         let Some(workload) = workload else {
             return Err(ClusterError::Missing { kind: kind.to_owned(), name: name.clone() });
         };
@@ -312,113 +314,6 @@ impl Cluster {
         changed
     }
 
-    fn create_for(&mut self, workload: &Workload, ordinal: Option<u32>, node: Option<u8>) {
-        let owner = workload.owner(ordinal);
-        let mut template = workload.spec.template.clone();
-        let labels = &mut template.metadata.labels;
-        let name = match (workload.kind, ordinal) {
-            (WorkloadKind::StatefulSet, Some(ordinal)) => {
-                let name = format!("{}-{ordinal}", owner.name);
-                labels.insert("statefulset.kubernetes.io/pod-name".into(), name.clone());
-                labels.insert("apps.kubernetes.io/pod-index".into(), ordinal.to_string());
-                template.spec.hostname.clone_from(&name);
-                template.spec.subdomain.clone_from(&workload.spec.service_name);
-                name
-            }
-            (kind, _) => {
-                if kind == WorkloadKind::Deployment {
-                    labels.insert("pod-template-hash".into(), workload.revision.clone());
-                }
-                let number = self.made.to_string();
-                format!("{}-{}", owner.name, pod::hash_name(&[&owner.name, &number], 5))
-            }
-        };
-        if let Some(node) = node {
-            template.spec.node_name = node_name(node);
-        }
-        let name = ObjectName::new(workload.name.namespace.clone(), name);
-        self.create_pod(name, template, Some(owner), &workload.revision);
-    }
-
-    fn create_pod(
-        &mut self,
-        name: ObjectName,
-        template: PodTemplate,
-        owner: Option<Owner>,
-        revision: &str,
-    ) {
-        let sequence = self.made;
-        self.made += 1;
-        let mut pod = Pod {
-            uid: pod::uid(&[&name.namespace, &name.name, &sequence.to_string()]),
-            name,
-            owner,
-            revision: revision.to_owned(),
-            labels: template.metadata.labels,
-            annotations: template.metadata.annotations,
-            spec: template.spec,
-            node: None,
-            addresses: None,
-            phase: PodPhase::Pending,
-            ready: false,
-            deleted_at: None,
-            notes: Vec::new(),
-            sequence,
-        };
-        match self.place(&pod) {
-            Some(node) => {
-                pod.node = Some(node);
-                pod.addresses = if pod.spec.host_network {
-                    Some(address::node(node))
-                } else {
-                    self.free_slot(node).map(|slot| address::pod(node, slot))
-                };
-            }
-            None => pod.notes.push("no node fits nodeName or nodeSelector".to_owned()),
-        }
-        if pod.addresses.is_some() {
-            self.actions.push(Action::Start(pod.name.clone()));
-        } else if pod.node.is_some() {
-            pod.notes.push("no address is free on its node".to_owned());
-        }
-        self.pods.insert(pod.name.clone(), pod);
-    }
-
-    /// The scheduler: of the nodes that fit, the one with the fewest siblings, then pods.
-    fn place(&self, pod: &Pod) -> Option<u8> {
-        let crowd = |node: u8| {
-            let there = || self.pods.values().filter(move |other| other.node == Some(node));
-            let sibling = |other: &&Pod| pod.owner.is_some() && same_workload(pod, other);
-            (there().filter(sibling).count(), there().filter(|o| !o.spec.host_network).count())
-        };
-        self.nodes_for(&pod.spec).into_iter().min_by_key(|node| crowd(*node))
-    }
-
-    /// The nodes that `nodeName` and `nodeSelector` allow.
-    fn nodes_for(&self, spec: &spec::PodSpec) -> Vec<u8> {
-        let fits = |number: &u8| {
-            let labels = self.node_labels(*number);
-            let selected = |(key, value)| labels.get(key) == Some(value);
-            (spec.node_name.is_empty() || spec.node_name == node_name(*number))
-                && spec.node_selector.iter().all(selected)
-        };
-        (1..=self.nodes).filter(fits).collect()
-    }
-
-    fn free_slot(&mut self, node: u8) -> Option<u8> {
-        let next = self.next_slot.get_mut(usize::from(node).checked_sub(1)?)?;
-        let taken = |slot: u8| {
-            let addresses = address::pod(node, slot);
-            self.pods.values().any(|pod| pod.addresses == Some(addresses))
-        };
-        let slot = (0..PODS_PER_NODE)
-            .map(|offset| (usize::from(*next) + usize::from(offset)) % usize::from(PODS_PER_NODE))
-            .filter_map(|slot| u8::try_from(slot).ok())
-            .find(|slot| !taken(*slot))?;
-        *next = (slot + 1) % PODS_PER_NODE;
-        Some(slot)
-    }
-
     /// Begins the end of a pod; whether there was one to end.
     fn delete_pod(&mut self, name: &ObjectName, now: &str) -> bool {
         let Some(pod) = self.pods.get_mut(name) else { return false };
@@ -435,22 +330,12 @@ impl Cluster {
         true
     }
 
-    /// Labels of node `number`.
-    fn node_labels(&self, number: u8) -> Labels {
-        let mut labels = Labels::new();
-        labels.insert("kubernetes.io/hostname".to_owned(), node_name(number));
-        labels.insert("kubernetes.io/os".to_owned(), "linux".to_owned());
-        labels.insert("topology.kubernetes.io/region".to_owned(), "lab".to_owned());
-        labels.insert("topology.kubernetes.io/zone".to_owned(), zone(number));
-        labels
-    }
-
     /// The slices that the controllers make for `service`.
     fn slices(&self, service: &Service) -> Vec<Value> {
         let mut pods: Vec<_> =
             self.pods.values().filter(|pod| slices::selects(service, pod)).collect();
         pods.sort_by_key(|pod| pod.sequence);
-        let zones: Vec<_> = (1..=self.nodes).map(zone).collect();
+        let zones: Vec<_> = (1..=self.nodes).map(placement::zone).collect();
         slices::of_service(service, &pods, &zones)
     }
 
@@ -487,47 +372,6 @@ impl Cluster {
         ports.retain(|(protocol, number)| *protocol != Protocol::Sctp && *number != 0);
         ports
     }
-
-    /// The Services for people.
-    pub(crate) fn service_list(&self) -> Vec<crate::protocol::ServiceStatus> {
-        let status = |service: &Service| {
-            let ready = |slice: &Value| {
-                let endpoints = slice["endpoints"].as_array().map_or(&[][..], Vec::as_slice);
-                endpoints.iter().filter(|one| one["conditions"]["ready"] != false).count()
-            };
-            let named = |slice: &&Value| {
-                slice["metadata"]["labels"]["kubernetes.io/service-name"] == service.name.name
-                    && slice["metadata"]["namespace"] == service.name.namespace
-            };
-            let own: usize = self.slices(service).iter().map(ready).sum();
-            let written: usize = self.user_slices.values().filter(named).map(ready).sum();
-            let published = service.published();
-            let addresses = published["spec"]["clusterIPs"].as_array();
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            crate::protocol::ServiceStatus {
-                name: service.name.clone(),
-                kind: service.kind.type_name().to_owned(),
-                cluster_ips: addresses.into_iter().flatten().map(text).collect(),
-                ports: service.port_list(),
-                ready_endpoints: own + written,
-            }
-        };
-        self.services.values().map(status).collect()
-    }
-}
-
-/// Whether two pods belong to the same workload.
-fn same_workload(pod: &Pod, other: &Pod) -> bool {
-    let key = |pod: &Pod| {
-        let owner = pod.owner.as_ref()?;
-        Some((pod.name.namespace.clone(), owner.kind, owner.workload.clone()))
-    };
-    key(pod) == key(other)
-}
-
-/// Zone of node `number`: every node has its own, by letter.
-fn zone(number: u8) -> String {
-    format!("zone-{}", char::from(b'a' + (number.saturating_sub(1)) % 26))
 }
 
 #[cfg(test)]

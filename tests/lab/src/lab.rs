@@ -1,6 +1,9 @@
 //! The Rust interface of a running lab.
 
-use std::fmt::Write as _;
+mod change;
+mod daemon;
+mod wait;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -9,27 +12,17 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Child;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::address::{self, DualStack, Family};
 use crate::builder::Builder;
 use crate::exec::{Output, Running};
-use crate::place::{ObjectName, Place, node_name};
-use crate::protocol::{
-    Applied, DaemonAction, DaemonState, ObjectReference, PodStatus, Reply, Request, Status,
-};
+use crate::place::{ObjectName, Place};
+use crate::protocol::{PodStatus, Reply, Request, Status};
 use crate::state_dir::StateDir;
 use crate::wire::Wire;
-
-/// Longest wait for a condition.
-///
-/// 30 s: conditions hold within a fraction of a second; the rest is for a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Pause between two looks at a condition.
-const PAUSE: Duration = Duration::from_millis(20);
+use wait::{PATIENCE, wait_for};
 
 /// A running lab.
 #[derive(Debug)]
@@ -90,9 +83,11 @@ impl Lab {
                 // It may end before it answers; the lock below tells.
                 drop(wire.send(&Request::Down, &[]).and_then(|()| wire.receive::<Reply>()));
             } else {
-                drop(nix::sys::signal::kill(launcher, nix::sys::signal::Signal::SIGKILL));
+                // It may have ended this moment; the lock below tells.
+                nix::sys::signal::kill(launcher, nix::sys::signal::Signal::SIGKILL)
+                    .unwrap_or_default();
             }
-            wait_for("the lab to end", PATIENCE, || Ok(state.try_lock()?))?;
+            wait_for("the lab to end", PATIENCE, || state.try_lock())?;
         }
         state.remove()?;
         Ok(true)
@@ -148,91 +143,14 @@ impl Lab {
         Running::pass(&self.state, place, command, descriptors)?.wait()
     }
 
-    /// Creates or changes the objects of `manifests`.
-    ///
-    /// # Errors
-    /// When the text does not parse or an object is rejected; the others are taken over.
-    pub fn apply(&self, manifests: &str) -> Result<Applied> {
-        let applied = self.apply_leniently(manifests)?;
-        if applied.rejected.is_empty() {
-            return Ok(applied);
-        }
-        bail!("rejected: {}", applied.rejected.join("; "))
-    }
-
-    /// As [`Lab::apply`], with rejected objects in the answer.
-    ///
-    /// # Errors
-    /// When the text does not parse.
-    pub fn apply_leniently(&self, manifests: &str) -> Result<Applied> {
-        self.applied(&Request::Apply { manifests: manifests.to_owned() })
-    }
-
-    /// Deletes the objects of `manifests`.
-    ///
-    /// # Errors
-    /// When the text does not parse.
-    pub fn delete(&self, manifests: &str) -> Result<Applied> {
-        self.applied(&Request::Delete { manifests: manifests.to_owned() })
-    }
-
-    fn applied(&self, request: &Request) -> Result<Applied> {
-        match self.request(request)? {
-            Reply::Applied(applied) => Ok(applied),
-            other => bail!("unexpected answer {other:?}"),
-        }
-    }
-
-    /// Deletes one object, named as kubectl would: `pod/web-0`, `svc/shop/web`.
-    ///
-    /// # Errors
-    /// When there is no such object.
-    pub fn delete_object(&self, object: &str) -> Result<()> {
-        self.done(&Request::DeleteObject(object.parse()?))
-    }
-
-    /// Deletes a pod: it terminates within its grace period, and its workload replaces it.
-    ///
-    /// # Errors
-    /// When there is no such pod.
-    pub fn delete_pod(&self, pod: &str) -> Result<()> {
-        let name = pod.parse()?;
-        self.done(&Request::DeleteObject(ObjectReference { kind: "pod".to_owned(), name }))
-    }
-
-    /// Sets the replicas of a workload, named as kubectl would: `statefulset/myapp`.
-    ///
-    /// # Errors
-    /// When there is no such workload.
-    pub fn scale(&self, workload: &str, replicas: u32) -> Result<()> {
-        self.done(&Request::Scale { workload: workload.parse()?, replicas })
-    }
-
-    /// Makes the pod `NAME` or `NAMESPACE/NAME` fail its readiness.
-    ///
-    /// # Errors
-    /// When there is no such pod.
-    pub fn unready(&self, pod: &str) -> Result<()> {
-        self.done(&Request::SetReady { pod: pod.parse()?, ready: false })
-    }
-
-    /// Makes the pod `NAME` or `NAMESPACE/NAME` pass its readiness again.
-    ///
-    /// # Errors
-    /// When there is no such pod.
-    pub fn ready(&self, pod: &str) -> Result<()> {
-        self.done(&Request::SetReady { pod: pod.parse()?, ready: true })
-    }
-
     /// State of everything.
     ///
     /// # Errors
     /// When the lab does not answer.
     pub fn status(&self) -> Result<Status> {
-        match self.request(&Request::Status)? {
-            Reply::Status(status) => Ok(*status),
-            other => bail!("unexpected answer {other:?}"),
-        }
+        let reply = self.request(&Request::Status)?;
+        let Reply::Status(status) = reply else { bail!("unexpected answer {reply:?}") };
+        Ok(*status)
     }
 
     /// The pods whose names begin with `prefix`, `NAME` or `NAMESPACE/NAME`, in order.
@@ -281,122 +199,6 @@ impl Lab {
         Ok(read_log(&self.state.upstream_log())?.lines().map(str::to_owned).collect())
     }
 
-    /// What the daemon of node `number` has logged since the lab is up.
-    ///
-    /// # Errors
-    /// When its log cannot be read.
-    pub fn podway_log(&self, number: u8) -> Result<String> {
-        read_log(&self.state.podway_log(&node_name(number)))
-    }
-
-    /// Kills the daemon of node `number` and waits until it is gone; nothing restarts it.
-    ///
-    /// # Errors
-    /// When it does not run.
-    pub fn kill_podway(&self, number: u8) -> Result<()> {
-        self.end_podway(number, DaemonAction::Kill)
-    }
-
-    /// Sends SIGTERM to the daemon of node `number` and waits until it is gone.
-    ///
-    /// # Errors
-    /// When it does not run or does not end.
-    pub fn stop_podway(&self, number: u8) -> Result<()> {
-        self.end_podway(number, DaemonAction::Stop)
-    }
-
-    fn end_podway(&self, number: u8, action: DaemonAction) -> Result<()> {
-        self.done(&Request::Daemon { node: node_name(number), action })?;
-        self.wait_until("the daemon to end", || {
-            Ok(matches!(self.daemon_state(number)?, DaemonState::Stopped(_)))
-        })
-    }
-
-    /// Starts the daemon of node `number` again and waits until it is ready.
-    ///
-    /// # Errors
-    /// When it cannot be started or does not become ready.
-    pub fn start_podway(&self, number: u8) -> Result<()> {
-        self.done(&Request::Daemon { node: node_name(number), action: DaemonAction::Start })?;
-        self.wait_until("the daemon to be ready", || match self.daemon_state(number)? {
-            DaemonState::Ready => Ok(true),
-            DaemonState::Stopped(how) => Err(anyhow!("the daemon ended: {how}")),
-            DaemonState::Starting | DaemonState::Absent => Ok(false),
-        })
-    }
-
-    /// State of the daemon of node `number`.
-    ///
-    /// # Errors
-    /// When there is no such node.
-    pub fn daemon_state(&self, number: u8) -> Result<DaemonState> {
-        let name = node_name(number);
-        let status = self.status()?;
-        let node = status.nodes.into_iter().find(|node| node.name == name);
-        Ok(node.with_context(|| format!("no node {name}"))?.podway)
-    }
-
-    /// Waits until nothing is under way: pods run and are as ready as they were told to be, none
-    /// terminates, daemons are ready.
-    ///
-    /// # Errors
-    /// When that does not happen in time; the error says what is missing.
-    pub fn wait_settled(&self) -> Result<()> {
-        wait_for("the lab to settle", PATIENCE, || {
-            let status = self.status()?;
-            if status.settled { Ok(Some(())) } else { Err(anyhow!(self.missing(&status))) }
-        })
-    }
-
-    /// What keeps the lab from being settled, for people.
-    fn missing(&self, status: &Status) -> String {
-        let mut text = String::new();
-        for pod in status.pods.iter().filter(|pod| !pod.ready) {
-            let notes = pod.notes.join(", ");
-            drop(write!(text, "\n  pod {} {:?} not ready {notes}", pod.name, pod.phase));
-        }
-        for node in &status.nodes {
-            if !matches!(node.podway, DaemonState::Ready | DaemonState::Absent) {
-                let log = read_log(&self.state.podway_log(&node.name)).unwrap_or_default();
-                let last: Vec<_> = log.lines().rev().take(5).collect();
-                let last = last.into_iter().rev().collect::<Vec<_>>().join("\n    ");
-                drop(write!(text, "\n  podway on {}: {:?}\n    {last}", node.name, node.podway));
-            }
-        }
-        text
-    }
-
-    /// Waits until `condition` holds.
-    ///
-    /// # Errors
-    /// When it does not hold in time; the error has the condition's last one.
-    pub fn wait_until(
-        &self,
-        what: &str,
-        mut condition: impl FnMut() -> Result<bool>,
-    ) -> Result<()> {
-        wait_for(what, PATIENCE, || Ok(condition()?.then_some(())))
-    }
-
-    /// Waits until `condition` yields a value.
-    ///
-    /// # Errors
-    /// When it yields none in time; the error has the condition's last one.
-    pub fn wait_for<T>(
-        &self,
-        what: &str,
-        condition: impl FnMut() -> Result<Option<T>>,
-    ) -> Result<T> {
-        wait_for(what, PATIENCE, condition)
-    }
-
-    fn done(&self, request: &Request) -> Result<()> {
-        match self.request(request)? {
-            Reply::Done => Ok(()),
-            other => bail!("unexpected answer {other:?}"),
-        }
-    }
-
     fn request(&self, request: &Request) -> Result<Reply> {
         let mut wire = connect(&self.state)?;
         wire.send(request, &[]).context("lab does not take the request")?;
@@ -439,25 +241,5 @@ fn read_log(path: &std::path::Path) -> Result<String> {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
-    }
-}
-
-/// Looks at `condition` again and again until it yields a value.
-fn wait_for<T>(
-    what: &str,
-    patience: Duration,
-    mut condition: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
-    let start = Instant::now();
-    loop {
-        let outcome = condition();
-        if let Ok(Some(value)) = outcome {
-            return Ok(value);
-        }
-        if start.elapsed() >= patience {
-            let last = outcome.err().unwrap_or_else(|| anyhow!("it did not hold"));
-            return Err(last.context(format!("waited {} s for {what}", patience.as_secs())));
-        }
-        thread::sleep(PAUSE);
     }
 }

@@ -135,7 +135,7 @@ impl FromStr for Place {
         } else {
             let name = text.strip_prefix("pod/").unwrap_or(text);
             let expected = "outside, node-N, POD or NAMESPACE/POD";
-            name.parse().map(Self::Pod).map_err(|_: NameError| NameError::new(text, expected))
+            name.parse().map(Self::Pod).map_err(|_inner: NameError| NameError::new(text, expected))
         }
     }
 }

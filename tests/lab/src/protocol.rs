@@ -11,9 +11,21 @@ use crate::place::{NameError, ObjectName, Place};
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
-pub enum Request {
+pub(crate) enum Request {
     /// What runs where.
     Status,
+    /// Something in the cluster shall be different.
+    Change(Change),
+    /// Runs a command; standard input, output and error of it are passed along as descriptors.
+    Exec(Exec),
+    /// Ends the lab.
+    Down,
+}
+
+/// What shall be different.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub(crate) enum Change {
     /// Creates or changes the objects of a manifest text.
     Apply {
         /// YAML or JSON, several documents allowed.
@@ -47,10 +59,6 @@ pub enum Request {
         /// What to do with it.
         action: DaemonAction,
     },
-    /// Runs a command; standard input, output and error of it are passed along as descriptors.
-    Exec(Exec),
-    /// Ends the lab.
-    Down,
 }
 
 /// Kind and name of an object, as typed: `deployment/web`, `svc/shop/web`.
@@ -76,21 +84,21 @@ pub enum DaemonAction {
 
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exec {
+pub(crate) struct Exec {
     /// Where it runs.
-    pub place: Place,
+    pub(crate) place: Place,
     /// Program and arguments.
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
     /// Working directory; the root directory where it does not exist in that place.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// Environment variables to set on top of the lab's own.
-    pub environment: BTreeMap<String, String>,
+    pub(crate) environment: BTreeMap<String, String>,
 }
 
 /// What the supervisor answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "kebab-case")]
-pub enum Reply {
+pub(crate) enum Reply {
     /// The request was carried out.
     Done,
     /// The request was refused or failed.
@@ -98,7 +106,7 @@ pub enum Reply {
         /// Why, with its causes.
         reason: String,
     },
-    /// Answer to [`Request::Apply`] and [`Request::Delete`].
+    /// Answer to [`Change::Apply`] and [`Change::Delete`].
     Applied(Applied),
     /// Answer to [`Request::Status`].
     Status(Box<Status>),
@@ -212,7 +220,7 @@ impl std::str::FromStr for ObjectReference {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let expected = "KIND/NAME or KIND/NAMESPACE/NAME";
         let (kind, name) = text.split_once('/').ok_or_else(|| NameError::new(text, expected))?;
-        let name = name.parse().map_err(|_: NameError| NameError::new(text, expected))?;
+        let name = name.parse().map_err(|_inner: NameError| NameError::new(text, expected))?;
         Ok(Self { kind: kind.to_owned(), name })
     }
 }

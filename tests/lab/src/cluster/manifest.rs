@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::ClusterError;
 use super::spec::{self, Metadata};
+use super::workload::WorkloadKind;
 use crate::place::ObjectName;
 
 /// One object of a manifest.
@@ -27,10 +28,7 @@ pub(crate) enum Kind {
     Endpoints,
     EndpointSlice,
     Pod,
-    ReplicaSet,
-    Deployment,
-    StatefulSet,
-    DaemonSet,
+    Workload(WorkloadKind),
     /// Any other; the name as it stood in the manifest.
     Other(String),
 }
@@ -44,10 +42,10 @@ impl Kind {
             Self::Endpoints => "Endpoints",
             Self::EndpointSlice => "EndpointSlice",
             Self::Pod => "Pod",
-            Self::ReplicaSet => "ReplicaSet",
-            Self::Deployment => "Deployment",
-            Self::StatefulSet => "StatefulSet",
-            Self::DaemonSet => "DaemonSet",
+            Self::Workload(WorkloadKind::ReplicaSet) => "ReplicaSet",
+            Self::Workload(WorkloadKind::Deployment) => "Deployment",
+            Self::Workload(WorkloadKind::StatefulSet) => "StatefulSet",
+            Self::Workload(WorkloadKind::DaemonSet) => "DaemonSet",
             Self::Other(name) => name,
         }
     }
@@ -60,22 +58,29 @@ impl Kind {
             "endpoints" | "ep" => Self::Endpoints,
             "endpointslice" | "endpointslices" => Self::EndpointSlice,
             "pod" | "pods" | "po" => Self::Pod,
-            "replicaset" | "replicasets" | "rs" => Self::ReplicaSet,
-            "deployment" | "deployments" | "deploy" => Self::Deployment,
-            "statefulset" | "statefulsets" | "sts" => Self::StatefulSet,
-            "daemonset" | "daemonsets" | "ds" => Self::DaemonSet,
+            "replicaset" | "replicasets" | "rs" => Self::Workload(WorkloadKind::ReplicaSet),
+            "deployment" | "deployments" | "deploy" => Self::Workload(WorkloadKind::Deployment),
+            "statefulset" | "statefulsets" | "sts" => Self::Workload(WorkloadKind::StatefulSet),
+            "daemonset" | "daemonsets" | "ds" => Self::Workload(WorkloadKind::DaemonSet),
             _ => Self::Other(text.to_owned()),
         }
     }
 }
 
 impl Manifest {
+    /// The object with its namespace filled in.
+    pub(crate) fn namespaced(&self) -> Value {
+        let mut object = self.object.clone();
+        object["metadata"]["namespace"] = self.name.namespace.clone().into();
+        object
+    }
+
     /// `Kind namespace/name`, as messages name an object.
     pub(crate) fn title(&self) -> String {
-        match self.kind {
-            Kind::Namespace => format!("Namespace {}", self.name.name),
-            _ => format!("{} {}", self.kind.as_str(), self.name),
+        if self.kind == Kind::Namespace {
+            return format!("Namespace {}", self.name.name);
         }
+        format!("{} {}", self.kind.as_str(), self.name)
     }
 }
 
@@ -91,17 +96,15 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Result<Manifest, ClusterError>>, C
 }
 
 fn flatten(document: Value, objects: &mut Vec<Value>) {
-    let is_list = document["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
-    match document {
-        Value::Null => {}
-        Value::Object(mut fields) if is_list => {
-            if let Some(Value::Array(items)) = fields.remove("items") {
-                for item in items {
-                    flatten(item, objects);
-                }
-            }
-        }
-        other => objects.push(other),
+    if document.is_null() {
+        return;
+    }
+    if !document["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) {
+        objects.push(document);
+        return;
+    }
+    for item in document["items"].as_array().into_iter().flatten() {
+        flatten(item.clone(), objects);
     }
 }
 

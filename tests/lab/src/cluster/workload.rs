@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::ClusterError;
-use super::manifest::{Kind, Manifest};
+use super::manifest::Manifest;
 use super::pod::{Owner, Pod, hash_name};
 use super::spec::{self, IntOrString, WorkloadSpec};
 use crate::place::ObjectName;
@@ -23,7 +23,7 @@ pub(crate) struct Workload {
 }
 
 /// Kinds of workloads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum WorkloadKind {
     Deployment,
     ReplicaSet,
@@ -42,24 +42,6 @@ pub(crate) enum Step {
 
 impl Step {
     const ANY: Self = Self::Create { ordinal: None, node: None };
-}
-
-impl WorkloadKind {
-    /// The workload kind that a kind of object is, if it is one.
-    pub(crate) fn of(kind: &Kind) -> Option<Self> {
-        match kind {
-            Kind::Deployment => Some(Self::Deployment),
-            Kind::ReplicaSet => Some(Self::ReplicaSet),
-            Kind::StatefulSet => Some(Self::StatefulSet),
-            Kind::DaemonSet => Some(Self::DaemonSet),
-            Kind::Namespace
-            | Kind::Service
-            | Kind::Endpoints
-            | Kind::EndpointSlice
-            | Kind::Pod
-            | Kind::Other(_) => None,
-        }
-    }
 }
 
 impl Workload {

@@ -62,7 +62,8 @@ impl Control {
                     // The end of process 1 is the end of everything.
                     std::process::exit(0);
                 }
-                request => self.ask(request),
+                Request::Status => self.ask(Event::Status),
+                Request::Change(change) => self.ask(|reply| Event::Change(change, reply)),
             };
             let reply =
                 reply.unwrap_or_else(|error| Reply::Failed { reason: format!("{error:#}") });
@@ -72,9 +73,9 @@ impl Control {
     }
 
     /// Lets the engine answer.
-    fn ask(&self, request: Request) -> Result<Reply> {
+    fn ask(&self, event: impl FnOnce(Sender<Result<Reply>>) -> Event) -> Result<Reply> {
         let (reply, answer) = mpsc::channel();
-        self.events.send(Event::Request(request, reply)).context("the engine is gone")?;
+        self.events.send(event(reply)).context("the engine is gone")?;
         answer.recv().context("the engine is gone")?
     }
 

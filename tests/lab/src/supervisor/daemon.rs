@@ -11,7 +11,7 @@ use std::{fs, thread};
 
 use anyhow::{Context as _, Result};
 
-use super::engine::Event;
+use super::engine::Happening;
 use super::kubelet::Context;
 use super::mounts::Files;
 use super::namespace::Namespace;
@@ -68,7 +68,7 @@ pub(super) fn spawn(context: &Context, number: u8, uid: &str) -> Result<Group> {
     let (teller, uid) = (context.clone(), uid.to_owned());
     let node = context.network.node(number)?;
     let (group, _child) = context.processes.spawn(node, command, move |exit| {
-        teller.tell(Event::ServerEnded { uid, exit });
+        teller.tell(&uid, Happening::ServerEnded(exit));
     })?;
     Ok(group)
 }
@@ -103,7 +103,7 @@ fn ask(context: &Context, place: &Namespace, uid: &str, stopped: &Receiver<()>) 
         let answer = place.enter(|| probe::connect(HEALTH_PORT, Some("/readyz"), TIMEOUT));
         let ready = answer.is_ok();
         if ready || before {
-            context.tell(Event::Probed { uid: uid.to_owned(), container: 0, passed: ready });
+            context.tell(uid, Happening::Probed { container: 0, passed: ready });
         }
         before = ready;
         let pause = if ready { PATIENT } else { IMPATIENT };

@@ -14,28 +14,36 @@ use super::process::{Exit, Processes};
 use crate::address;
 use crate::cluster::{Action, Cluster, Pod, PodEvent};
 use crate::place::{ObjectName, node_name};
-use crate::protocol::{DaemonAction, NodeStatus, PodPhase, PodStatus, Reply, Request, Status};
+use crate::protocol::{Change, DaemonAction, NodeStatus, PodPhase, PodStatus, Reply, Status};
 use crate::settings::Settings;
 use crate::state_dir::StateDir;
 
-/// What happens in a lab. Pods are named by their uid: names come back.
+/// What happens in a lab.
 pub(super) enum Event {
-    /// A client wants something.
-    Request(Request, Sender<Result<Reply>>),
-    /// A pod was made, or could not be.
-    Prepared { uid: String, pod: Box<Pod>, outcome: Result<Prepared> },
-    /// A pod's server said something.
-    ServerSaid { uid: String, line: String },
-    /// A pod's server ended.
-    ServerEnded { uid: String, exit: Exit },
-    /// Somebody touched a pod's readiness file.
-    ReadyFileTouched { uid: String },
-    /// A probe of a pod's container changed its mind.
-    Probed { uid: String, container: usize, passed: bool },
-    /// People should know something about a pod.
-    Note { uid: String, note: String },
-    /// Nothing is left of a pod.
-    Removed { uid: String },
+    /// A client wants to know the state of things.
+    Status(Sender<Result<Reply>>),
+    /// A client wants something to be different.
+    Change(Change, Sender<Result<Reply>>),
+    /// Something happened to the pod with this uid; names come back, uids do not.
+    Pod(String, Happening),
+}
+
+/// What happens to a pod.
+pub(super) enum Happening {
+    /// It was made, or could not be.
+    Prepared { pod: Box<Pod>, outcome: Result<Prepared> },
+    /// Its server said something.
+    ServerSaid(String),
+    /// Its server ended.
+    ServerEnded(Exit),
+    /// Somebody touched its readiness file.
+    ReadyFileTouched,
+    /// The probes of one of its containers passed or failed.
+    Probed { container: usize, passed: bool },
+    /// People should know something.
+    Note(String),
+    /// Nothing is left of it.
+    Removed,
 }
 
 /// The state of a lab.
@@ -100,14 +108,14 @@ impl Engine {
     /// Takes one event; an answer for its sender.
     fn take(&mut self, event: Event) -> Option<(Result<Reply>, Sender<Result<Reply>>)> {
         match event {
-            // A look at the state must not miss what the same batch does.
-            Event::Request(Request::Status, sender) => {
+            Event::Status(sender) => {
+                // Controllers must have seen what the same batch did.
                 let outcome = self.advance().map(|()| Reply::Status(Box::new(self.status())));
                 Some((outcome, sender))
             }
-            Event::Request(request, sender) => Some((self.answer(request), sender)),
-            event => {
-                for (pod, news) in self.kubelet.take(event) {
+            Event::Change(change, sender) => Some((self.change(change), sender)),
+            Event::Pod(uid, happening) => {
+                for (pod, news) in self.kubelet.take(&uid, happening) {
                     self.cluster.pod_event(&pod, news);
                 }
                 None
@@ -148,25 +156,22 @@ impl Engine {
         }
     }
 
-    fn answer(&mut self, request: Request) -> Result<Reply> {
-        match request {
-            Request::Apply { manifests } => Ok(Reply::Applied(self.cluster.apply(&manifests)?)),
-            Request::Delete { manifests } => {
+    fn change(&mut self, change: Change) -> Result<Reply> {
+        match change {
+            Change::Apply { manifests } => Ok(Reply::Applied(self.cluster.apply(&manifests)?)),
+            Change::Delete { manifests } => {
                 Ok(Reply::Applied(self.cluster.delete(&manifests, &now())?))
             }
-            Request::DeleteObject(object) => {
+            Change::DeleteObject(object) => {
                 self.cluster.remove_named(&object.kind, &object.name, &now())?;
                 Ok(Reply::Done)
             }
-            Request::Scale { workload, replicas } => {
+            Change::Scale { workload, replicas } => {
                 self.cluster.scale(&workload.kind, &workload.name, replicas)?;
                 Ok(Reply::Done)
             }
-            Request::SetReady { pod, ready } => self.set_ready(&pod, ready),
-            Request::Daemon { node, action } => self.command_daemon(&node, action),
-            Request::Status | Request::Exec(_) | Request::Down => {
-                Err(anyhow!("this request is not for the engine"))
-            }
+            Change::SetReady { pod, ready } => self.set_ready(&pod, ready),
+            Change::Daemon { node, action } => self.command_daemon(&node, action),
         }
     }
 

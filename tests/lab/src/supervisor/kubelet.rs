@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use notify::Watcher as _;
 
 use super::daemon;
-use super::engine::{Event, News};
+use super::engine::{Event, Happening, News};
 use super::mounts::Files;
 use super::network::Network;
 use super::places::Places;
@@ -36,9 +36,9 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Tells the engine something; it lives as long as the lab.
-    pub(super) fn tell(&self, event: Event) {
-        self.events.send(event).unwrap_or_default();
+    /// Tells the engine what happened to the pod `uid`; the engine lives as long as the lab.
+    pub(super) fn tell(&self, uid: &str, happening: Happening) {
+        self.events.send(Event::Pod(uid.to_owned(), happening)).unwrap_or_default();
     }
 }
 
@@ -61,7 +61,7 @@ impl Kubelet {
             // An event that cannot be read leaves readiness as it was; commands still change it.
             for path in event.map(|event| event.paths).unwrap_or_default() {
                 if let Some(uid) = Files::owner(&path) {
-                    listener.tell(Event::ReadyFileTouched { uid });
+                    listener.tell(&uid, Happening::ReadyFileTouched);
                 }
             }
         })
@@ -81,7 +81,8 @@ impl Kubelet {
             } else {
                 pod_start::prepare(&context, &pod, cable)
             };
-            context.tell(Event::Prepared { uid: pod.uid.clone(), pod: Box::new(pod), outcome });
+            let uid = pod.uid.clone();
+            context.tell(&uid, Happening::Prepared { pod: Box::new(pod), outcome });
         });
     }
 
@@ -111,17 +112,16 @@ impl Kubelet {
         thread::spawn(move || ending.run());
     }
 
-    /// Takes an event about a pod.
-    pub(super) fn take(&mut self, event: Event) -> News {
-        match event {
-            Event::Request(..) => News::new(),
-            Event::Prepared { uid, pod, outcome } => self.prepared(&uid, &pod, outcome),
-            Event::Removed { uid } => self.removed(&uid),
-            Event::ReadyFileTouched { uid } => self.update(&uid, |_| None),
-            Event::ServerSaid { uid, line } => self.update(&uid, |runtime| runtime.said(&line)),
-            Event::ServerEnded { uid, exit } => self.update(&uid, |runtime| runtime.ended(exit)),
-            Event::Note { uid, note } => self.update(&uid, |_| Some(note)),
-            Event::Probed { uid, container, passed } => self.update(&uid, |runtime| {
+    /// Takes what happened to the pod `uid`.
+    pub(super) fn take(&mut self, uid: &str, happening: Happening) -> News {
+        match happening {
+            Happening::Prepared { pod, outcome } => self.prepared(uid, &pod, outcome),
+            Happening::Removed => self.removed(uid),
+            Happening::ReadyFileTouched => self.update(uid, |_| None),
+            Happening::ServerSaid(line) => self.update(uid, |runtime| runtime.said(&line)),
+            Happening::ServerEnded(exit) => self.update(uid, |runtime| runtime.ended(exit)),
+            Happening::Note(note) => self.update(uid, |_| Some(note)),
+            Happening::Probed { container, passed } => self.update(uid, |runtime| {
                 runtime.probed(container, passed);
                 None
             }),
@@ -197,10 +197,10 @@ impl Kubelet {
         let file = runtime.files.ready();
         if ready {
             fs::write(&file, "")?;
-        } else if let Err(error) = fs::remove_file(&file) {
-            if error.kind() != ErrorKind::NotFound {
-                return Err(error.into());
-            }
+        } else if let Err(error) = fs::remove_file(&file)
+            && error.kind() != ErrorKind::NotFound
+        {
+            return Err(error.into());
         }
         Ok(self.update(uid, |_| None))
     }

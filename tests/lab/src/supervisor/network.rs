@@ -16,8 +16,6 @@ use crate::place::node_name;
 /// The namespaces that last as long as the lab.
 #[derive(Debug)]
 pub(super) struct Network {
-    /// The lab's own, with the bridge.
-    root: Namespace,
     /// The client outside.
     pub(super) outside: Namespace,
     /// The nodes in order.
@@ -43,18 +41,13 @@ impl Network {
             ip(processes, place, &topology::node(number, nodes))?;
         }
         ip(processes, &outside, &topology::outside(nodes))?;
-        Ok(Self { root, outside, nodes: made })
+        Ok(Self { outside, nodes: made })
     }
 
     /// Node `number`, counted from 1.
     pub(super) fn node(&self, number: u8) -> Result<&Arc<Namespace>> {
         let index = usize::from(number).checked_sub(1);
         index.and_then(|index| self.nodes.get(index)).context("no such node")
-    }
-
-    /// The lab's own namespace.
-    pub(super) fn root(&self) -> &Namespace {
-        &self.root
     }
 }
 

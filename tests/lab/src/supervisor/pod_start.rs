@@ -8,7 +8,7 @@ use std::{fs, thread};
 
 use anyhow::{Context as _, Result};
 
-use super::engine::Event;
+use super::engine::Happening;
 use super::kubelet::Context;
 use super::mounts::Files;
 use super::namespace::Namespace;
@@ -92,14 +92,14 @@ fn serve(context: &Context, pod: &Pod, place: &Namespace) -> Result<(Group, Chil
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let (teller, uid) = (context.clone(), pod.uid.clone());
     let (group, mut child) = context.processes.spawn(place, command, move |exit| {
-        teller.tell(Event::ServerEnded { uid, exit });
+        teller.tell(&uid, Happening::ServerEnded(exit));
     })?;
     let orders = child.stdin.take().context("server without input")?;
     let output = child.stdout.take().context("server without output")?;
     let (teller, uid) = (context.clone(), pod.uid.clone());
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            teller.tell(Event::ServerSaid { uid: uid.clone(), line });
+            teller.tell(&uid, Happening::ServerSaid(line));
         }
     });
     Ok((group, orders))

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::engine::Event;
+use super::engine::Happening;
 use super::kubelet::Context;
 use super::namespace::Namespace;
 use super::network;
@@ -54,7 +54,7 @@ impl Ending {
                 eprintln!("pod {}: {error:#}", self.pod.name);
             }
         }
-        self.context.tell(Event::Removed { uid: self.pod.uid });
+        self.context.tell(&self.pod.uid, Happening::Removed);
     }
 
     /// Runs the hooks of all containers, at most until `deadline`.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 
-use super::engine::Event;
+use super::engine::Happening;
 use super::kubelet::Context;
 use super::namespace::Namespace;
 use super::process::{Exit, Processes};
@@ -63,10 +63,10 @@ struct Prober {
 impl Prober {
     /// First the start-up probe until it passes, then the readiness probe until the pod ends.
     fn run(&self, container: &Container) {
-        if let Some(probe) = &container.startup_probe {
-            if !self.repeat(probe, |passed| passed) {
-                return;
-            }
+        if let Some(probe) = &container.startup_probe
+            && !self.repeat(probe, |passed| passed)
+        {
+            return;
         }
         match &container.readiness_probe {
             None => self.tell(true),
@@ -80,8 +80,8 @@ impl Prober {
     }
 
     fn tell(&self, passed: bool) {
-        let uid = self.pod.uid.clone();
-        self.context.tell(Event::Probed { uid, container: self.index, passed });
+        let happening = Happening::Probed { container: self.index, passed };
+        self.context.tell(&self.pod.uid, happening);
     }
 
     /// Repeats `probe` and calls `judged` whenever its thresholds change its verdict, until that
@@ -100,14 +100,12 @@ impl Prober {
                 Outcome::Failed(_) => false,
                 Outcome::Impossible(why) => {
                     let note = format!("probe taken as passed: {why}");
-                    self.context.tell(Event::Note { uid: self.pod.uid.clone(), note });
+                    self.context.tell(&self.pod.uid, Happening::Note(note));
                     return judged(true);
                 }
             };
-            if let Some(changed) = verdict.count(probe, passed) {
-                if judged(changed) {
-                    return true;
-                }
+            if verdict.count(probe, passed).is_some_and(&judged) {
+                return true;
             }
             if self.pause(period) {
                 return false;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -121,10 +121,9 @@ impl Processes {
         if let Some(mut stderr) = child.stderr.take() {
             stderr.read_to_string(&mut errors)?;
         }
-        match exit.recv().context("the reaper is gone")? {
-            Exit::Code(0) => Ok(()),
-            exit => bail!("{text}: {exit}: {}\ninput:\n{input}", errors.trim()),
-        }
+        let exit = exit.recv().context("the reaper is gone")?;
+        ensure!(exit == Exit::Code(0), "{text}: {exit}: {}\ninput:\n{input}", errors.trim());
+        Ok(())
     }
 
     /// Waits for ends, forever.
