@@ -3,7 +3,9 @@
 //! Field meanings: Kubernetes API `v1.Service`. What a proxy or a DNS server does with them is
 //! decided in `proxy/plan` and `dns/zone`, not here.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -26,6 +28,8 @@ pub struct Service {
     pub internal_policy: TrafficPolicy,
     /// Whether one client keeps its endpoint.
     pub affinity: Affinity,
+    /// How its clients are spread over the endpoints.
+    pub spread: Spread,
     /// Who programs the Service's traffic.
     pub proxy: ProxyOwner,
     /// Creation time in seconds since the Unix epoch; `None` where the manifest has none.
@@ -79,6 +83,33 @@ pub enum Affinity {
         /// 1 s to 86,400 s; 10,800 s unless the object says otherwise.
         timeout: Duration,
     },
+}
+
+/// How clients are spread over the endpoints of a Service: our own annotations.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Spread {
+    /// Annotation `podway.dev/hash`.
+    pub choice: Choice,
+    /// Annotation `podway.dev/weights`: weights by Pod name or address as text, 0 to
+    /// [`MAX_WEIGHT`]; an endpoint that is not named has [`DEFAULT_WEIGHT`].
+    pub weights: BTreeMap<Arc<str>, u8>,
+}
+
+/// Largest weight of an endpoint: one gets at most a hundred times what another gets.
+pub const MAX_WEIGHT: u8 = 100;
+
+/// Weight of an endpoint that has none of its own.
+pub const DEFAULT_WEIGHT: u8 = 1;
+
+/// How an endpoint is chosen for a new connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// At random.
+    #[default]
+    Random,
+    /// By a hash of the client's address: the same for every node, and an endpoint that comes or
+    /// goes moves its own share of clients only.
+    ClientHash,
 }
 
 /// Addresses from outside the cluster.

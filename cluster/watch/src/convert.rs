@@ -20,6 +20,7 @@ mod external;
 mod node;
 mod service;
 mod slice;
+mod spread;
 #[cfg(test)]
 mod tests;
 

@@ -57,6 +57,7 @@ mapping! {
         name: Field<String>,
         namespace: Field<String>,
         labels: Field<Labels>,
+        annotations: Field<Annotations>,
         creation_timestamp: Field<String>,
         deletion_timestamp: Field<String>,
     }
@@ -72,6 +73,15 @@ mapping! {
         headless: Field<String>,
         #[serde(rename = "topology.kubernetes.io/zone")]
         zone: Field<String>,
+    }
+}
+mapping! {
+    /// The annotations that mean something to us.
+    Annotations {
+        #[serde(rename = "podway.dev/weights")]
+        weights: Field<String>,
+        #[serde(rename = "podway.dev/hash")]
+        hash: Field<String>,
     }
 }
 mapping! {

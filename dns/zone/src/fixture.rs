@@ -59,6 +59,7 @@ pub(crate) fn service(name: ServiceName, kind: ServiceKind, ports: &[PortSpec<'_
         external: External::default(),
         internal_policy: TrafficPolicy::default(),
         affinity: Affinity::default(),
+        spread: Default::default(),
         proxy: ProxyOwner::default(),
         created_unix_seconds: None,
     })

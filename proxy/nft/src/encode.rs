@@ -352,7 +352,7 @@ const fn part_bytes(family: Family, part: Part) -> u32 {
         Part::Source | Part::Destination => address_bytes(family),
         Part::Protocol => 1,
         Part::DestinationPort => 2,
-        Part::Random(_) | Part::ConnectionMark => 4,
+        Part::Random(_) | Part::SourceHash { .. } | Part::ConnectionMark => 4,
     }
 }
 
@@ -375,7 +375,7 @@ const fn part_type(family: Family, part: Part) -> u32 {
         (Part::Source | Part::Destination, Family::Ip6) => 8,
         (Part::Protocol, _) => 12,
         (Part::DestinationPort, _) => 13,
-        (Part::Random(_), _) => 4,
+        (Part::Random(_) | Part::SourceHash { .. }, _) => 4,
         (Part::ConnectionMark, _) => 19,
     }
 }

@@ -11,6 +11,7 @@
 //! | [`ruleset`] | a table as data, and its nft text |
 //! | [`schema`] | the constant sets, chains and rules |
 //! | [`slots`] | which endpoint has which slot of a frontend |
+//! | [`hashing`] | the same where the client's address decides |
 //! | [`element`] | elements of the sets |
 //! | [`program`] | what is in the kernel, and the change that a new plan needs |
 //! | [`transaction`] | such a change as data |
@@ -23,6 +24,7 @@ mod decode;
 pub mod element;
 pub mod encode;
 pub mod fake;
+pub mod hashing;
 pub mod kernel;
 pub mod monitor;
 pub mod names;

@@ -97,6 +97,8 @@ pub enum SetName {
     PreserveSource,
     /// Frontends of which a bank has this size.
     Sized(Bank, SizeClass),
+    /// Frontends of which a bank chooses by the client's address.
+    Hashed(Bank),
     /// Frontend and slot to endpoint.
     Backends(Bank),
     /// Addresses of this node's endpoints, as pairs of source and destination.
@@ -130,6 +132,7 @@ impl fmt::Display for SetName {
             Self::Masqueraded => formatter.write_str("masqueraded"),
             Self::PreserveSource => formatter.write_str("preserve-source"),
             Self::Sized(bank, size) => write!(formatter, "{}size-{size}", bank.prefix()),
+            Self::Hashed(bank) => write!(formatter, "{}hashed", bank.prefix()),
             Self::Backends(bank) => write!(formatter, "{}backends", bank.prefix()),
             Self::Hairpin => formatter.write_str("hairpin"),
             Self::PodCidrs => formatter.write_str("pod-cidrs"),
@@ -178,6 +181,8 @@ pub enum ChainName {
     Balance(Bank),
     /// Chooses an endpoint out of so many slots.
     Slots(Bank, SizeClass),
+    /// Takes the endpoint that the client's address leads to.
+    HashedSlots(Bank),
     /// Marks the connection's first packet for masquerade.
     MarkForMasquerade,
     /// Drops sources that may not use a guarded frontend.
@@ -206,6 +211,7 @@ impl fmt::Display for ChainName {
             Self::PreserveSource => formatter.write_str("preserve-source"),
             Self::Balance(bank) => write!(formatter, "{}balance", bank.prefix()),
             Self::Slots(bank, size) => write!(formatter, "{}slots-{size}", bank.prefix()),
+            Self::HashedSlots(bank) => write!(formatter, "{}hashed-slots", bank.prefix()),
             Self::MarkForMasquerade => formatter.write_str("mark-for-masquerade"),
             Self::CheckSource => formatter.write_str("check-source"),
             Self::Affinity(bank) => write!(formatter, "{}affinity", bank.prefix()),

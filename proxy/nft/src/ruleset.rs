@@ -76,6 +76,13 @@ pub enum Key {
         /// 1..=65,536.
         modulus: u32,
     },
+    /// A frontend and a hash of the source address below `modulus`.
+    HashedSlot {
+        /// 1..=65,536.
+        modulus: u32,
+        /// Mixed into the hash.
+        seed: u32,
+    },
     /// A frontend and the source address.
     FrontendAndSource,
     /// Source address.
@@ -103,6 +110,13 @@ pub enum Part {
     DestinationPort,
     /// Random number below the modulus.
     Random(u32),
+    /// Hash of the source address below the modulus.
+    SourceHash {
+        /// 1..=65,536.
+        modulus: u32,
+        /// Mixed into the hash.
+        seed: u32,
+    },
     /// The connection's mark.
     ConnectionMark,
 }
@@ -116,6 +130,7 @@ impl Key {
         match self {
             Self::Frontend => frontend.to_vec(),
             Self::Slot { modulus } => frontend_and(Part::Random(modulus)),
+            Self::HashedSlot { modulus, seed } => frontend_and(Part::SourceHash { modulus, seed }),
             Self::FrontendAndSource => frontend_and(Part::Source),
             Self::Source => vec![Part::Source],
             Self::Destination => vec![Part::Destination],

@@ -19,6 +19,7 @@ use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::plan::Family;
 use podway_proxy_plan::policy::{Policy, UnknownPorts};
 
+use crate::hashing;
 use crate::names::{Bank, ChainName, SetName, SizeClass};
 use crate::ruleset::{
     Chain, Condition, Hook, HookKind, HookPoint, Key, Rule, Set, SetKind, Statement, Table,
@@ -179,7 +180,7 @@ fn sets() -> Vec<Set> {
         .into_iter()
         .map(frontends(SetKind::Members))
         .chain(counted.into_iter().map(frontends(SetKind::Counted)))
-        .chain(sized.map(frontends(SetKind::Members)))
+        .chain(sized.chain(Bank::ALL.map(SetName::Hashed)).map(frontends(SetKind::Members)))
         .chain(backends)
         .chain(others)
         .collect()
@@ -201,6 +202,7 @@ fn chains(family: Family, options: &Options, has_affinity: bool) -> Vec<Chain> {
                 .into_iter()
                 .map(|size| chain(ChainName::Slots(bank, size), slots(bank, size))),
         );
+        chains.push(chain(ChainName::HashedSlots(bank), hashed_slots(bank)));
         chains.push(chain(ChainName::Balance(bank), balance(bank, has_affinity)));
     }
     chains.push(chain(ChainName::PreserveSource, preserve_source(pods)));
@@ -339,7 +341,17 @@ fn balance(bank: Bank, has_affinity: bool) -> Vec<Rule> {
                 [Statement::Goto(ChainName::Slots(bank, size))],
             )
         }))
+        .chain([rule(
+            [frontend_in(SetName::Hashed(bank))],
+            [Statement::Goto(ChainName::HashedSlots(bank))],
+        )])
         .collect()
+}
+
+/// Every slot is filled, so there is nothing to draw again.
+fn hashed_slots(bank: Bank) -> Vec<Rule> {
+    let key = Key::HashedSlot { modulus: u32::from(hashing::SLOTS), seed: hashing::SEED };
+    vec![rule([], [Statement::Translate(key, SetName::Backends(bank))])]
 }
 
 fn slots(bank: Bank, size: SizeClass) -> Vec<Rule> {

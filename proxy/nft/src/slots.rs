@@ -9,19 +9,43 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
+use podway_proxy_plan::plan::Backend;
+
 use crate::names::SizeClass;
 
 /// The slots of one pool of endpoints.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Slots {
-    /// Endpoint of each slot; as long as the size, or empty.
-    slots: Vec<Option<SocketAddr>>,
+    /// Tenant of each slot; as long as the size, or empty.
+    slots: Vec<Option<Tenant>>,
+}
+
+/// What a slot holds: an endpoint, or one more copy of it where its weight asks for several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Tenant {
+    endpoint: SocketAddr,
+    copy: u16,
+}
+
+/// The tenants of `endpoints`, each as often as its weight, divided by what all weights share.
+fn tenants(endpoints: &[Backend]) -> Vec<Tenant> {
+    let shared = endpoints.iter().map(|backend| u16::from(backend.weight)).fold(0, divisor).max(1);
+    let copies = |backend: &Backend| {
+        let endpoint = backend.address;
+        (0..u16::from(backend.weight) / shared).map(move |copy| Tenant { endpoint, copy })
+    };
+    endpoints.iter().flat_map(copies).take(SizeClass::MAX_SLOTS).collect()
+}
+
+/// The greatest common divisor.
+const fn divisor(one: u16, other: u16) -> u16 {
+    if other == 0 { one } else { divisor(other, one % other) }
 }
 
 impl Slots {
     /// Slots with `endpoints` in order, for a pool that had none.
     #[must_use]
-    pub fn new(endpoints: &[SocketAddr]) -> Self {
+    pub fn new(endpoints: &[Backend]) -> Self {
         Self::default().updated(endpoints)
     }
 
@@ -33,37 +57,35 @@ impl Slots {
 
     /// Filled slots in order, with their endpoints.
     pub fn filled(&self) -> impl Iterator<Item = (u16, SocketAddr)> + '_ {
-        self.slots.iter().enumerate().filter_map(|(slot, endpoint)| {
+        self.slots.iter().enumerate().filter_map(|(slot, tenant)| {
             // At most 65,536 slots: every index fits.
-            Some((u16::try_from(slot).ok()?, (*endpoint)?))
+            Some((u16::try_from(slot).ok()?, (*tenant)?.endpoint))
         })
     }
 
     /// The slots for `endpoints` (distinct), changed as little as the invariants allow.
     ///
-    /// Endpoints past [`SizeClass::MAX_SLOTS`] get no slot.
+    /// Endpoints past [`SizeClass::MAX_SLOTS`], copies counted, get no slot.
     #[must_use]
-    pub fn updated(&self, endpoints: &[SocketAddr]) -> Self {
-        let endpoints = &endpoints[..endpoints.len().min(SizeClass::MAX_SLOTS)];
-        let Some(size) = SizeClass::for_endpoints(endpoints.len()) else {
+    pub fn updated(&self, endpoints: &[Backend]) -> Self {
+        let tenants = tenants(endpoints);
+        let Some(size) = SizeClass::for_endpoints(tenants.len()) else {
             return Self::default();
         };
-        let wanted: HashSet<SocketAddr> = endpoints.iter().copied().collect();
-        let mut kept: HashSet<SocketAddr> = HashSet::with_capacity(wanted.len());
-        let mut slots: Vec<Option<SocketAddr>> = self
+        let wanted: HashSet<Tenant> = tenants.iter().copied().collect();
+        let mut kept: HashSet<Tenant> = HashSet::with_capacity(wanted.len());
+        let mut slots: Vec<Option<Tenant>> = self
             .slots
             .iter()
             .take(size.slots())
-            .map(|endpoint| {
-                endpoint.filter(|endpoint| wanted.contains(endpoint) && kept.insert(*endpoint))
-            })
+            .map(|tenant| tenant.filter(|tenant| wanted.contains(tenant) && kept.insert(*tenant)))
             .collect();
         slots.resize(size.slots(), None);
 
-        let mut homeless = endpoints.iter().copied().filter(|endpoint| !kept.contains(endpoint));
+        let mut homeless = tenants.into_iter().filter(|tenant| !kept.contains(tenant));
         for slot in slots.iter_mut().filter(|slot| slot.is_none()) {
             match homeless.next() {
-                Some(endpoint) => *slot = Some(endpoint),
+                Some(tenant) => *slot = Some(tenant),
                 None => break,
             }
         }
@@ -76,16 +98,18 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
+    use podway_proxy_plan::plan::Place;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn endpoint(number: u16) -> SocketAddr {
-        SocketAddr::from(([10, 244, 0, 1], number))
+    fn weighted(number: u16, weight: u8) -> Backend {
+        let address = SocketAddr::from(([10, 244, 0, 1], number));
+        Backend { address, place: Place::Elsewhere, weight }
     }
 
-    fn endpoints(numbers: &[u16]) -> Vec<SocketAddr> {
-        numbers.iter().copied().map(endpoint).collect()
+    fn endpoints(numbers: &[u16]) -> Vec<Backend> {
+        numbers.iter().map(|number| weighted(*number, 1)).collect()
     }
 
     fn layout(slots: &Slots) -> Vec<(u16, u16)> {
@@ -119,6 +143,14 @@ mod tests {
         assert_eq!(layout(&slots), [(0, 1), (1, 5), (3, 4)]);
     }
 
+    #[test]
+    fn weights_are_copies_and_no_more_than_needed() {
+        let slots = Slots::new(&[weighted(1, 30), weighted(2, 10)]);
+        assert_eq!(layout(&slots), [(0, 1), (1, 1), (2, 1), (3, 2)]);
+        let slots = slots.updated(&[weighted(1, 10), weighted(2, 10)]);
+        assert_eq!(layout(&slots), [(0, 1), (1, 2)]);
+    }
+
     proptest! {
         #[test]
         fn invariants_hold_after_any_changes(
@@ -133,14 +165,14 @@ mod tests {
                 let filled: Vec<_> = slots.filled().collect();
                 let found: HashSet<_> = filled.iter().map(|(_, endpoint)| *endpoint).collect();
                 prop_assert_eq!(found.len(), filled.len(), "an endpoint has two slots");
-                prop_assert_eq!(found, wanted.iter().copied().collect::<HashSet<_>>());
+                prop_assert_eq!(found, wanted.iter().map(|one| one.address).collect::<HashSet<_>>());
                 prop_assert_eq!(slots.size(), SizeClass::for_endpoints(wanted.len()));
                 prop_assert!(wanted.is_empty() || filled[0].0 == 0, "slot 0 is empty");
 
                 // Nothing moves that did not have to: same size, slot 0 kept.
                 if before.size() == slots.size() && before.slots.first() == slots.slots.first() {
                     for (slot, endpoint) in before.filled() {
-                        if wanted.contains(&endpoint) {
+                        if wanted.iter().any(|one| one.address == endpoint) {
                             prop_assert!(filled.contains(&(slot, endpoint)), "{} moved", endpoint);
                         }
                     }

@@ -201,6 +201,7 @@ fn one_endpoint_less_is_one_element_less() {
     let backend = |number| podway_proxy_plan::plan::Backend {
         address: (text(number).parse::<IpAddr>().unwrap(), 8080).into(),
         place: podway_proxy_plan::plan::Place::Elsewhere,
+        weight: 1,
     };
     let plan = |numbers: &[u8]| {
         use podway_cluster_model::name::{PortName, ServiceName};
@@ -213,6 +214,7 @@ fn one_endpoint_less_is_one_element_less() {
                 name: PortName::new("http").unwrap(),
                 protocol: Protocol::Tcp,
                 affinity: Default::default(),
+                choice: Default::default(),
                 sources: None,
                 frontends: vec![Frontend {
                     key: FrontendKey {

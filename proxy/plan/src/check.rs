@@ -185,7 +185,7 @@ fn check_pool(port: &PortPlan, pool: Pool, flaws: &mut Vec<Flaw>) {
         _ => None,
     });
     flaws.extend(misplaced.map(|address| Flaw::EndpointOrder { pool, address }));
-    let foreign = backends.iter().filter(|Backend { address, place }| {
+    let foreign = backends.iter().filter(|Backend { address, place, .. }| {
         let elsewhere = pool == Pool::Local && *place == Place::Elsewhere;
         elsewhere || Family::of(address.ip()) != port.family
     });

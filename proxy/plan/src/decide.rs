@@ -79,6 +79,7 @@ fn port_plan(
         name: first.port.clone(),
         protocol,
         affinity: service.affinity,
+        choice: service.spread.choice,
         sources: allowed_sources(service, &frontends, family, site.node),
         frontends,
         cluster: if cluster { pools.cluster } else { [].into() },

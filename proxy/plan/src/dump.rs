@@ -12,7 +12,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use podway_cluster_model::service::Affinity;
+use podway_cluster_model::service::{Affinity, Choice, DEFAULT_WEIGHT};
 
 use crate::plan::{
     Action, Backend, Family, Frontend, FrontendKey, Masquerade, Origin, Place, Pool, PortPlan,
@@ -89,7 +89,10 @@ impl fmt::Display for Backend {
             Place::Here => " here",
             Place::Elsewhere => "",
         };
-        write!(formatter, "{}{here}", self.address)
+        match self.weight {
+            DEFAULT_WEIGHT => write!(formatter, "{}{here}", self.address),
+            weight => write!(formatter, "{}{here} weight {weight}", self.address),
+        }
     }
 }
 
@@ -98,10 +101,14 @@ impl fmt::Display for PortPlan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "  {} {} {:?}", self.family, self.protocol, self.name)?;
         match self.affinity {
-            Affinity::None => writeln!(formatter)?,
+            Affinity::None => {}
             Affinity::ClientIp { timeout } => {
-                writeln!(formatter, ", client keeps its endpoint for {} s", timeout.as_secs())?;
+                write!(formatter, ", client keeps its endpoint for {} s", timeout.as_secs())?;
             }
+        }
+        match self.choice {
+            Choice::Random => writeln!(formatter)?,
+            Choice::ClientHash => writeln!(formatter, ", endpoint chosen by client address")?,
         }
         for frontend in &self.frontends {
             writeln!(formatter, "    {frontend}")?;

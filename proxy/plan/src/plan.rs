@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use podway_cluster_model::name::{PortName, ServiceName};
 use podway_cluster_model::port::{Port, Protocol};
-use podway_cluster_model::service::Affinity;
+use podway_cluster_model::service::{Affinity, Choice};
 
 /// Address family; each has its own table in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +60,8 @@ pub struct PortPlan {
     pub protocol: Protocol,
     /// Whether a client keeps its endpoint; shared by all frontends.
     pub affinity: Affinity,
+    /// How an endpoint is chosen for a new connection.
+    pub choice: Choice,
     /// Sources that may use the load balancer's addresses; `None` lets everybody.
     pub sources: Option<Arc<[IpNet]>>,
     /// Where clients reach the port, ordered by address and port.
@@ -81,6 +83,8 @@ pub struct Backend {
     pub address: SocketAddr,
     /// Where it runs.
     pub place: Place,
+    /// How much of the traffic it gets, beside the others of its pool; at least 1.
+    pub weight: u8,
 }
 
 /// Where an endpoint runs, seen from this node.
@@ -138,7 +142,7 @@ impl Origin {
 /// What happens to a new connection at a frontend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// It goes to an endpoint of `pool`, each with the same probability.
+    /// It goes to an endpoint of `pool`, each as likely as its weight.
     Balance {
         /// Endpoints to choose from; never empty.
         pool: Pool,

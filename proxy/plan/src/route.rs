@@ -44,7 +44,7 @@ pub enum Verdict {
     Reject,
     /// It is dropped.
     Drop,
-    /// It goes to one of these, each with the same probability; there is at least one.
+    /// It goes to one of these, each as likely as its weight; there is at least one.
     Dnat(Vec<Target>),
 }
 

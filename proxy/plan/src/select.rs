@@ -4,12 +4,14 @@
 //! KEP-2433 and KEP-3015 (zone and node hints), and what kube-proxy does with them.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use podway_cluster_model::endpoint::{Condition, Endpoint};
 use podway_cluster_model::name::PortName;
 use podway_cluster_model::port::Protocol;
+use podway_cluster_model::service::DEFAULT_WEIGHT;
 use podway_cluster_model::snapshot::ServiceEntry;
 
 use crate::node::NodeView;
@@ -46,6 +48,7 @@ pub fn candidates<'a>(
     query: PortQuery<'_>,
     node: &NodeView,
 ) -> Vec<Candidate<'a>> {
+    let weights = entry.service.as_deref().map(|service| &service.spread.weights);
     let mut found: Vec<Candidate<'a>> = Vec::new();
     for slice in entry.slices.values() {
         let ports = slice
@@ -61,6 +64,7 @@ pub fn candidates<'a>(
                 backend: Backend {
                     address: SocketAddr::new(endpoint.address, port.port.number()),
                     place: place(endpoint, node),
+                    weight: weight(endpoint, weights),
                 },
                 endpoint,
             }));
@@ -99,17 +103,25 @@ pub fn local_pool(candidates: &[Candidate<'_>], node: &NodeView) -> Arc<[Backend
 }
 
 /// The ready ones among those that `suits` names; where none is ready, the terminating ones.
+///
+/// One of weight 0 gets nothing while another has more; when all have 0, they are alike.
 fn ready_or_terminating(
     candidates: &[Candidate<'_>],
     suits: impl Fn(&Endpoint) -> bool,
 ) -> Arc<[Backend]> {
     let pool = |ready: bool| -> Arc<[Backend]> {
-        candidates
-            .iter()
-            .filter(|candidate| candidate.endpoint.condition.is_ready() == ready)
-            .filter(|candidate| suits(candidate.endpoint))
-            .map(|candidate| candidate.backend)
-            .collect()
+        let suitable = || {
+            candidates
+                .iter()
+                .filter(|candidate| candidate.endpoint.condition.is_ready() == ready)
+                .filter(|candidate| suits(candidate.endpoint))
+                .map(|candidate| candidate.backend)
+        };
+        if suitable().all(|backend| backend.weight == 0) {
+            suitable().map(|backend| Backend { weight: DEFAULT_WEIGHT, ..backend }).collect()
+        } else {
+            suitable().filter(|backend| backend.weight > 0).collect()
+        }
     };
     let ready = pool(true);
     if ready.is_empty() { pool(false) } else { ready }
@@ -152,6 +164,16 @@ fn topology<'a>(candidates: &[Candidate<'_>], node: &'a NodeView) -> Topology<'a
         }
         _ => Topology::Anywhere,
     }
+}
+
+/// What the Service gives `endpoint`, by its address or else its Pod.
+fn weight(endpoint: &Endpoint, weights: Option<&BTreeMap<Arc<str>, u8>>) -> u8 {
+    let Some(weights) = weights.filter(|weights| !weights.is_empty()) else {
+        return DEFAULT_WEIGHT;
+    };
+    let by_address = weights.get(endpoint.address.to_string().as_str());
+    let by_pod = || weights.get(endpoint.pod.as_ref()?.as_str());
+    by_address.or_else(by_pod).copied().unwrap_or(DEFAULT_WEIGHT)
 }
 
 /// Where `endpoint` runs.

@@ -57,6 +57,7 @@ pub(crate) fn service(number: u8, stack: Stack) -> Change {
         external: External::default(),
         internal_policy: TrafficPolicy::Cluster,
         affinity: Affinity::None,
+        spread: Default::default(),
         proxy: ProxyOwner::Podway,
         created_unix_seconds: None,
     })

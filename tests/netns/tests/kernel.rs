@@ -9,7 +9,7 @@ use nftables::schema::NfListObject;
 use podway_cluster_model::builder::{Builder, Change};
 use podway_cluster_model::name::NodeName;
 use podway_cluster_model::service::{
-    Affinity, LoadBalancerAddress, LoadBalancerMode, Service, TrafficPolicy,
+    Affinity, Choice, LoadBalancerAddress, LoadBalancerMode, Service, TrafficPolicy,
 };
 use podway_proxy_nft::kernel::{BackendError, Kernel};
 use podway_proxy_nft::monitor::{Alone, Monitor};
@@ -201,7 +201,9 @@ fn table_reads_back_as_the_plan_prints_it() {
     let mut node = Node::with(cluster);
     let mut service = service_with_everything(cluster);
     service.affinity = Affinity::None;
-    node.apply(vec![Change::Service(service)]);
+    let mut hashed = cluster.service(1).unwrap();
+    hashed.spread.choice = Choice::ClientHash;
+    node.apply(vec![Change::Service(service), Change::Service(hashed)]);
     for family in Family::ALL {
         assert_reads_back(&node, family);
     }

@@ -87,6 +87,7 @@ impl Cluster {
             external: Default::default(),
             internal_policy: Default::default(),
             affinity: Default::default(),
+            spread: Default::default(),
             proxy: Default::default(),
             created_unix_seconds: None,
         })

@@ -1,21 +1,23 @@
 //! Strategies for Services.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use proptest::collection::{btree_set, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use crate::port::Port;
 use crate::service::{
-    Affinity, External, LoadBalancerAddress, LoadBalancerMode, ProxyOwner, Service, ServiceKind,
-    ServicePort, TrafficPolicy,
+    Affinity, Choice, External, LoadBalancerAddress, LoadBalancerMode, MAX_WEIGHT, ProxyOwner,
+    Service, ServiceKind, ServicePort, Spread, TrafficPolicy,
 };
 
 use super::{
-    ALIASES, cluster_ip_v4, cluster_ip_v6, outside_ip, port, port_name, protocol, service_name,
+    ALIASES, Family, LOCAL_NAMES, cluster_ip_v4, cluster_ip_v6, outside_ip, pod_ip, port,
+    port_name, protocol, service_name,
 };
 
 /// A Service of any kind.
@@ -57,18 +59,40 @@ fn without_node_ports(mut service: Service) -> Service {
 fn service_of(kind: impl Strategy<Value = ServiceKind>) -> impl Strategy<Value = Service> {
     let proxy = prop_oneof![7 => Just(ProxyOwner::Podway), 1 => Just(ProxyOwner::Other)];
     let created = option::of(0..2_000_000_000_i64);
-    (service_name(), kind, service_ports(), policy(), affinity(), proxy, created).prop_map(
-        |(name, kind, ports, internal_policy, affinity, proxy, created_unix_seconds)| Service {
-            name,
-            kind,
-            ports,
-            external: External::default(),
-            internal_policy,
-            affinity,
-            proxy,
-            created_unix_seconds,
-        },
-    )
+    (service_name(), kind, service_ports(), policy(), affinity(), spread(), proxy, created)
+        .prop_map(
+            |(
+                name,
+                kind,
+                ports,
+                internal_policy,
+                affinity,
+                spread,
+                proxy,
+                created_unix_seconds,
+            )| Service {
+                name,
+                kind,
+                ports,
+                external: External::default(),
+                internal_policy,
+                affinity,
+                spread,
+                proxy,
+                created_unix_seconds,
+            },
+        )
+}
+
+/// Weights of some of the addresses and Pods that endpoints have, and either way to choose.
+fn spread() -> impl Strategy<Value = Spread> {
+    let name = prop_oneof![
+        select(LOCAL_NAMES).prop_map(Arc::<str>::from),
+        pod_ip(Family::V4).prop_map(|address| address.to_string().into()),
+    ];
+    let weights = btree_map(name, 0..=MAX_WEIGHT, 0..4);
+    (prop_oneof![3 => Just(Choice::Random), 1 => Just(Choice::ClientHash)], weights)
+        .prop_map(|(choice, weights)| Spread { choice, weights })
 }
 
 /// Ports with distinct names and distinct pairs of protocol and number.

@@ -24,6 +24,7 @@ fn service(name: &str, address: &str) -> Service {
         external: External::default(),
         internal_policy: TrafficPolicy::Cluster,
         affinity: Affinity::None,
+        spread: Default::default(),
         proxy: ProxyOwner::Podway,
         created_unix_seconds: None,
     }

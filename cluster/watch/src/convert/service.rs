@@ -17,6 +17,7 @@ use crate::rejection::{Reason, quotable};
 use super::address::{self, Use};
 use super::external::external;
 use super::slice::protocol;
+use super::spread::spread;
 use super::{Checker, one_of_each_family};
 
 /// Value of `clusterIP` for a headless Service.
@@ -48,6 +49,7 @@ pub(super) fn convert<I>(object: Object<I>, checker: &mut Checker) -> Result<Ser
     let service_type = service_type(std::mem::take(&mut spec.r#type))?;
     let kind = kind(&mut spec, service_type)?;
     let created_unix_seconds = checker.keep(created(&mut metadata)).flatten();
+    let spread = spread(std::mem::take(&mut metadata.annotations), checker);
     let proxy = proxy_owner(metadata, checker);
     let ports = ports(std::mem::take(&mut spec.ports), &kind, checker);
     let affinity = affinity(&mut spec, checker);
@@ -64,6 +66,7 @@ pub(super) fn convert<I>(object: Object<I>, checker: &mut Checker) -> Result<Ser
         external,
         internal_policy,
         affinity,
+        spread,
         proxy,
         created_unix_seconds,
     })

@@ -59,6 +59,7 @@ fn service(name: &str, kind: ServiceKind) -> Change {
         external: External::default(),
         internal_policy: TrafficPolicy::default(),
         affinity: Affinity::default(),
+        spread: Default::default(),
         proxy: ProxyOwner::default(),
         created_unix_seconds: None,
     })

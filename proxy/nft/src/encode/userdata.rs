@@ -53,7 +53,7 @@ pub(super) fn of_set(family: Family, set: Set) -> Vec<u8> {
 /// In which order the octets of a lone part stand.
 fn byte_order(parts: &[Part]) -> u32 {
     match parts {
-        [Part::ConnectionMark | Part::Random(_)] => BYTE_ORDER_HOST,
+        [Part::ConnectionMark | Part::Random(_) | Part::SourceHash { .. }] => BYTE_ORDER_HOST,
         [_] => BYTE_ORDER_BIG_ENDIAN,
         _ => BYTE_ORDER_INVALID,
     }
@@ -110,7 +110,8 @@ fn typeof_part(family: Family, part: Part) -> Vec<u8> {
             let content = [number(0, 3), number(1, u32::MAX)].concat();
             expression(EXPRESSION_CONNTRACK, &content)
         }
-        (Part::Random(modulus), _) => {
+        // A map is declared with a random number, which has the same type.
+        (Part::Random(modulus) | Part::SourceHash { modulus, .. }, _) => {
             // `NFT_NG_RANDOM`, modulus, offset.
             let content = [number(0, 1), number(1, modulus), number(2, 0)].concat();
             expression(EXPRESSION_NUMGEN, &content)

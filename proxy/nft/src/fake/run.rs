@@ -130,7 +130,8 @@ impl FakeTable {
         draw: &mut dyn FnMut(u32) -> u32,
     ) -> Option<SocketAddr> {
         let key = match key {
-            Key::Slot { modulus } => {
+            // Whatever an address hashes to: any number may come.
+            Key::Slot { modulus } | Key::HashedSlot { modulus, .. } => {
                 ElementKey::Slot(state.frontend(), u16::try_from(draw(modulus)).ok()?)
             }
             Key::Frontend
@@ -190,9 +191,11 @@ impl FakeTable {
                 matches!(key, ElementKey::Source(frontend, range)
                     if *frontend == state.frontend() && range.contains(&state.packet.source))
             }),
-            Key::Frontend | Key::Slot { .. } | Key::ConnectionMark | Key::Client => {
-                state.key(key).is_some_and(|key| elements.contains_key(&key))
-            }
+            Key::Frontend
+            | Key::Slot { .. }
+            | Key::HashedSlot { .. }
+            | Key::ConnectionMark
+            | Key::Client => state.key(key).is_some_and(|key| elements.contains_key(&key)),
         }
     }
 }
@@ -230,6 +233,7 @@ impl State {
                 self.id.map(|id| ElementKey::Client(source, protocol, id))
             }
             Key::Slot { .. }
+            | Key::HashedSlot { .. }
             | Key::FrontendAndSource
             | Key::Source
             | Key::Destination

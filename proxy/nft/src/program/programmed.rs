@@ -1,14 +1,14 @@
 //! One Service in the kernel: its plan, its slots, and the elements that the two stand for.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use podway_cluster_model::service::Affinity;
+use podway_cluster_model::service::{Affinity, Choice};
 use podway_proxy_plan::plan::{
     Action, Family, Frontend, Masquerade, Origin, Place, Pool, PortPlan, ServicePlan,
 };
 
 use crate::element::{AffinityId, Comment, Element};
+use crate::hashing;
 use crate::names::{Bank, SetName};
 use crate::program::affinity::{Affinities, affinity_id};
 use crate::slots::Slots;
@@ -51,17 +51,17 @@ impl Programmed {
         let slots = plan
             .ports
             .iter()
-            .map(|port| {
-                let old = before.and_then(|before| before.slots_of(port));
-                let updated = |pool| {
-                    let addresses: Vec<SocketAddr> =
-                        port.pool(pool).iter().map(|backend| backend.address).collect();
-                    match old {
-                        Some(old) => old.pool(pool).updated(&addresses),
-                        None => Slots::new(&addresses),
-                    }
-                };
-                PortSlots { cluster: updated(Pool::Cluster), local: updated(Pool::Local) }
+            .map(|port| match port.choice {
+                // By hash, slots follow from the endpoints alone.
+                Choice::ClientHash => PortSlots::default(),
+                Choice::Random => {
+                    let old = before.and_then(|before| before.slots_of(port));
+                    let updated = |pool| match old {
+                        Some(old) => old.pool(pool).updated(port.pool(pool)),
+                        None => Slots::new(port.pool(pool)),
+                    };
+                    PortSlots { cluster: updated(Pool::Cluster), local: updated(Pool::Local) }
+                }
             })
             .collect();
         Self { plan, slots }
@@ -198,18 +198,19 @@ impl Port<'_> {
         elements: &mut Vec<Element>,
     ) {
         let key = frontend.key;
-        let slots = self.slots.pool(pool);
-        elements.extend(slots.size().map(|size| Element::Frontend {
-            set: SetName::Sized(bank, size),
-            key,
-            comment: None,
-        }));
-        elements.extend(slots.filled().map(|(slot, endpoint)| Element::Backend {
-            bank,
-            key,
-            slot,
-            endpoint,
-        }));
+        let member = |set| Element::Frontend { set, key, comment: None };
+        let backend = |(slot, endpoint)| Element::Backend { bank, key, slot, endpoint };
+        match self.plan.choice {
+            Choice::ClientHash => {
+                elements.push(member(SetName::Hashed(bank)));
+                elements.extend(hashing::slots(self.plan.pool(pool)).into_iter().map(backend));
+            }
+            Choice::Random => {
+                let slots = self.slots.pool(pool);
+                elements.extend(slots.size().map(|size| member(SetName::Sized(bank, size))));
+                elements.extend(slots.filled().map(backend));
+            }
+        }
         let ids = self.affinity_ids().filter(|(used, ..)| *used == pool);
         elements.extend(ids.map(|(_, _, id)| Element::AffinityId { bank, key, id }));
     }

@@ -21,6 +21,9 @@ impl fmt::Display for Spelled<Part> {
             Part::Protocol => formatter.write_str("meta l4proto"),
             Part::DestinationPort => formatter.write_str("th dport"),
             Part::Random(modulus) => write!(formatter, "numgen random mod {modulus}"),
+            Part::SourceHash { modulus, seed } => {
+                write!(formatter, "jhash {family} saddr mod {modulus} seed 0x{seed:x}")
+            }
             Part::ConnectionMark => formatter.write_str("ct mark"),
         }
     }

@@ -26,7 +26,7 @@ fn flaws(spoil: impl FnOnce(&mut ServicePlan)) -> Vec<Flaw> {
 }
 
 fn backend(text: &str, place: Place) -> Backend {
-    Backend { address: text.parse().unwrap(), place }
+    Backend { address: text.parse().unwrap(), place, weight: 1 }
 }
 
 #[test]

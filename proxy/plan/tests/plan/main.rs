@@ -13,3 +13,4 @@ mod stale_flows;
 mod support;
 mod terminating;
 mod verdicts;
+mod weights;

@@ -102,6 +102,7 @@ pub(crate) fn plain(name: &str, cluster_ip: &str) -> Service {
         external: External::default(),
         internal_policy: TrafficPolicy::Cluster,
         affinity: Affinity::None,
+        spread: Default::default(),
         proxy: ProxyOwner::Podway,
         created_unix_seconds: None,
     }

@@ -1,10 +1,11 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use podway_cluster_model::name::{PortName, ServiceName};
 use podway_cluster_model::port::Port;
 use podway_cluster_model::service::{
-    Affinity, External, LoadBalancerAddress, LoadBalancerMode, ProxyOwner, Service, ServiceKind,
-    ServicePort, TrafficPolicy,
+    Affinity, Choice, External, LoadBalancerAddress, LoadBalancerMode, ProxyOwner, Service,
+    ServiceKind, ServicePort, Spread, TrafficPolicy,
 };
 
 use super::*;
@@ -30,6 +31,7 @@ fn base() -> Service {
         external: External::default(),
         internal_policy: TrafficPolicy::Cluster,
         affinity: Affinity::None,
+        spread: Default::default(),
         proxy: ProxyOwner::Podway,
         created_unix_seconds: None,
     }
@@ -419,6 +421,43 @@ fn either_label_gives_the_service_to_another_proxy() {
         let expected = Service { proxy: owner, ..base() };
         assert_eq!(converted(&yaml), (Some(Change::Service(expected)), vec![]), "{label}");
     }
+}
+
+#[test]
+fn annotations_say_how_clients_are_spread() {
+    let of = |annotations: &str| {
+        let (change, rejections) = converted(&format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: shop, annotations: {{{annotations}}}}}\nspec: {{clusterIP: 10.96.0.1}}\n"
+        ));
+        let Some(Change::Service(service)) = change else { panic!("no Service") };
+        let rejections: Vec<String> = rejections.iter().map(ToString::to_string).collect();
+        (service.spread, rejections)
+    };
+    let weights = |pairs: &[(&str, u8)]| {
+        pairs.iter().map(|(endpoint, weight)| (Arc::from(*endpoint), *weight)).collect()
+    };
+    let none: Vec<String> = Vec::new();
+    assert_eq!(of("app: web"), (Spread::default(), none.clone()));
+    assert_eq!(
+        of("podway.dev/hash: client-ip"),
+        (Spread { choice: Choice::ClientHash, ..Spread::default() }, none.clone())
+    );
+    assert_eq!(
+        of("podway.dev/weights: 'web-0=3, 10.244.1.7 = 0, FD00::7=100'"),
+        (
+            Spread {
+                weights: weights(&[("10.244.1.7", 0), ("fd00::7", 100), ("web-0", 3)]),
+                ..Spread::default()
+            },
+            none
+        )
+    );
+    let (spread, rejections) = of("podway.dev/weights: 'web-0=101,web-1,web-2=2,Web=1'");
+    assert_eq!(spread.weights, weights(&[("web-2", 2)]), "what is right stays");
+    assert_eq!(rejections.len(), 3, "{rejections:?}");
+    assert!(rejections[0].contains("podway.dev/weights") && rejections[0].contains("0..=100"));
+    let (spread, rejections) = of("podway.dev/hash: maglev");
+    assert_eq!((spread, rejections.len()), (Spread::default(), 1));
 }
 
 #[test]
