@@ -43,8 +43,9 @@ enum MayUse {
 const MAY_USE: &[(&str, MayUse)] = &[
     ("cluster/model", MayUse::Only(&[])),
     ("cluster/watch", MayUse::Only(&["cluster/model"])),
+    ("dns/cache", MayUse::Only(&[])),
     ("dns/corefile", MayUse::Only(&["cluster/model"])),
-    ("dns/server", MayUse::Only(&["cluster/model", "dns/zone"])),
+    ("dns/server", MayUse::Only(&["cluster/model", "dns/cache", "dns/zone"])),
     ("dns/zone", MayUse::Only(&["cluster/model"])),
     ("ebpf/abi", MayUse::Only(&[])),
     ("ebpf/backend", MayUse::Only(&["cluster/model", "ebpf/abi", "proxy/plan"])),
@@ -52,7 +53,11 @@ const MAY_USE: &[(&str, MayUse)] = &[
     ("proxy/daemon", MayUse::All),
     ("proxy/nft", MayUse::Only(&["cluster/model", "proxy/plan"])),
     ("proxy/plan", MayUse::Only(&["cluster/model"])),
-    ("proxy/sync", MayUse::Only(&["cluster/model", "proxy/nft", "proxy/plan"])),
+    // Snapshots reach the loop through the publisher of cluster/watch.
+    (
+        "proxy/sync",
+        MayUse::Only(&["cluster/model", "cluster/watch", "proxy/nft", "proxy/plan"]),
+    ),
     ("tests/bench", MayUse::All),
     // The lab plays the cluster and must not judge the product by the product's own code.
     ("tests/lab", MayUse::Only(&[])),
