@@ -24,19 +24,25 @@ pub struct Claim {
 
 /// When a Service was made: older first, unknown last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Age {
+pub(crate) enum Age {
     Created { unix_seconds: i64 },
     Unknown,
+}
+
+impl Age {
+    /// When `service` was made.
+    pub(crate) fn of(service: &Service) -> Self {
+        match service.created_unix_seconds {
+            Some(unix_seconds) => Self::Created { unix_seconds },
+            None => Self::Unknown,
+        }
+    }
 }
 
 impl Claim {
     /// The claim of `port` of `service`.
     pub(crate) fn new(service: &Service, port: &PortName) -> Self {
-        let age = match service.created_unix_seconds {
-            Some(unix_seconds) => Age::Created { unix_seconds },
-            None => Age::Unknown,
-        };
-        Self { age, service: service.name.clone(), port: port.clone() }
+        Self { age: Age::of(service), service: service.name.clone(), port: port.clone() }
     }
 }
 

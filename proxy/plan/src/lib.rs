@@ -13,6 +13,7 @@
 //! | [`frontends`] | where clients reach a Service |
 //! | [`claims`] | who may use a frontend that several want |
 //! | [`select`] | which endpoints may serve |
+//! | [`health`] | what load balancers are told of this node |
 //! | [`stale_flows`] | which tracked flows go where they may not any more |
 //! | [`check`] | what every plan must meet |
 //! | [`route`] | what a plan means for one packet |
@@ -23,6 +24,7 @@ pub mod claims;
 mod decide;
 mod dump;
 pub mod frontends;
+pub mod health;
 pub mod interface;
 pub mod node;
 pub mod plan;

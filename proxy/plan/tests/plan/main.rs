@@ -5,6 +5,7 @@ mod check;
 mod conflicts;
 mod dump;
 mod frontends;
+mod health;
 mod hints;
 mod masquerade;
 mod planner;
