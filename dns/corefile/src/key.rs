@@ -81,9 +81,6 @@ impl Key {
             }
             Some(_) => return fault("has an unknown scheme"),
         };
-        if rest.ends_with('{') {
-            return fault("ends with a brace: a blank stands before it");
-        }
         let (zone, port) = match port_of(rest) {
             (zone, None) => (zone, Ok(scheme.port())),
             (zone, Some(digits)) => (zone, digits.parse::<u16>()),

@@ -29,8 +29,8 @@ pub use dns64::{Dns64, TranslateFrom, TranslateWhat};
 pub use dnssec::Dnssec;
 pub use errors::{Consolidation, Errors, FirstError, Severity};
 pub use forward::{
-    AllUnhealthy, ClientIdentity, Forward, HealthCheck, Policy, Recursion, Transport, Upstream,
-    UpstreamProtocol, UpstreamTls,
+    AllUnhealthy, Attempts, ClientIdentity, Forward, HealthCheck, Policy, Recursion, Transport,
+    Upstream, UpstreamProtocol, UpstreamTls,
 };
 pub use hosts::{Hosts, HostsEntry, ReverseRecords};
 pub use http::{Health, Monitor, Prometheus, Ready};

@@ -14,8 +14,6 @@ mod environment;
 mod import;
 mod lexer;
 mod parser;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

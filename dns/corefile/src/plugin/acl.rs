@@ -104,7 +104,8 @@ fn rule(action: AclAction, mut line: Line<'_>) -> AclRule {
     let mut rule = AclRule { action, types: None, networks: None };
     while let Some(word) = line.take() {
         let words = section(&mut line);
-        if words.is_empty() {
+        let known = word.text == "type" || word.text == "net";
+        if known && words.is_empty() {
             line.fault(word, format!("nothing follows {:?}", word.text), "");
         }
         let any = words.iter().any(|word| word.text == "*");

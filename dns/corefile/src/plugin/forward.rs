@@ -38,8 +38,8 @@ pub struct Forward {
     pub all_unhealthy: AllUnhealthy,
     /// Longest wait for one reply.
     pub read_timeout: Duration,
-    /// Tries for one question; `None` is any number until time is up.
-    pub most_attempts: Option<NonZeroU32>,
+    /// How often one question is tried.
+    pub attempts: Attempts,
     /// How long an unused connection is kept.
     pub expire: Duration,
     /// How long any connection is kept; `None` is as long as it is used.
@@ -96,6 +96,18 @@ pub enum AllUnhealthy {
     FailFast,
 }
 
+/// How often one question is tried, over all servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Attempts {
+    /// Twice for each server.
+    #[default]
+    TwiceEach,
+    /// So often at most.
+    AtMost(NonZeroU32),
+    /// Until time is up.
+    Unlimited,
+}
+
 /// Options of `forward`.
 const OPTIONS: &[&str] = &[
     "except NAME...",
@@ -134,17 +146,9 @@ impl Directive for Forward {
     fn parse(mut line: Line<'_>, scope: Scope<'_>) -> Option<Self> {
         let (from, to) = origin_and_upstreams(&mut line, scope);
         let mut forward = Self::new(from.unwrap_or_else(Zone::root), to);
-        let mut attempts = None;
         for option in line.options(OPTIONS) {
-            if option.name().text == "max_connect_attempts" {
-                option.set_some(&mut attempts, "number", number(0, u32::MAX));
-            } else {
-                forward.option(option);
-            }
+            forward.option(option);
         }
-        // CoreDNS: two rounds over all servers, 0 for as many as time allows.
-        let twice = u32::try_from(forward.to.len() * 2).unwrap_or(u32::MAX);
-        forward.most_attempts = NonZeroU32::new(attempts.unwrap_or(twice));
         forward.check_together(&line);
         line.end();
         (!forward.to.is_empty()).then_some(forward)
@@ -213,7 +217,7 @@ impl Forward {
             health: HealthCheck::default(),
             all_unhealthy: AllUnhealthy::default(),
             read_timeout: Duration::from_secs(2),
-            most_attempts: None,
+            attempts: Attempts::default(),
             expire: Duration::from_secs(10),
             longest_connection: None,
             most_idle: None,
@@ -254,6 +258,10 @@ impl Forward {
                 })
             }),
             "max_fails" => line.set(&mut self.health.max_fails, "number", number(0, u32::MAX)),
+            "max_connect_attempts" => line.set(&mut self.attempts, "number", |text| {
+                let most = NonZeroU32::new(number(0, u32::MAX)(text)?);
+                Ok(most.map_or(Attempts::Unlimited, Attempts::AtMost))
+            }),
             "doh_method" => line.unsupported(name, "asking servers by HTTPS", "no doh_method"),
             "tls" => self.tls.read(line),
             "tls_servername" => line.set_some(&mut self.tls.server_name, "name", text),
@@ -313,9 +321,16 @@ impl Forward {
         if let Some(most) = self.most_idle {
             say.line(format!("{most} unused connections to each server are kept at most"));
         }
-        let attempts = self.most_attempts.map_or("any number of".to_owned(), |n| n.to_string());
         let wait = shown(self.read_timeout);
-        say.line(format!("one question is tried {attempts} times, for {wait} each"));
+        say.line(match self.attempts {
+            Attempts::TwiceEach => {
+                format!("one question is tried twice for each server, for {wait}")
+            }
+            Attempts::AtMost(most) => format!("one question is tried {most} times, for {wait}"),
+            Attempts::Unlimited => {
+                format!("one question is tried until its time is up, for {wait}")
+            }
+        });
     }
 
     fn health_effects(&self, say: &mut Effects) {

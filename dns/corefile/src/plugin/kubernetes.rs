@@ -277,6 +277,13 @@ impl Kubernetes {
 
     /// Finds options that do not go together.
     fn check_together(&self, line: &Line<'_>) {
+        if self.zones.contains(&Zone::root()) {
+            line.fault(
+                line.name(),
+                "the zone is the root of all names",
+                "a zone such as cluster.local",
+            );
+        }
         let reverse_only = !self.zones.is_empty() && self.zones.iter().all(Zone::is_reverse);
         if reverse_only {
             line.fault(line.name(), "has only reverse zones", "one other zone or more");

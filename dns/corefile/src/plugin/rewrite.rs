@@ -131,10 +131,8 @@ impl Directive for Rewrite {
         };
         match &self.rule {
             RewriteRule::Name(rewrite) => {
-                say.line(format!(
-                    "{} is asked as {}{then}",
-                    rewrite.question.from, rewrite.question.to
-                ));
+                let Substitution { from, .. } = &rewrite.question;
+                say.line(format!("{from} is asked as {}{then}", rewrite.question.target()));
                 rewrite.answer_effects(say);
             }
             RewriteRule::Type(Change { from, to }) => {
@@ -150,7 +148,8 @@ impl Directive for Rewrite {
                 let (from, to) = (rcode_name(*from), rcode_name(*to));
                 say.line(format!("{from} for {names} becomes {to}{then}"));
             }
-            RewriteRule::Cname(Substitution { from, to }) => {
+            RewriteRule::Cname(substitution) => {
+                let (from, to) = (&substitution.from, substitution.target());
                 say.line(format!("CNAME targets that are {from} become {to}{then}"));
             }
         }

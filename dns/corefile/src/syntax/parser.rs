@@ -10,6 +10,9 @@ use crate::mistake::{Faults, Place};
 /// Deepest nesting of braces that is read; the deepest that means something is three.
 const DEEPEST: usize = 16;
 
+/// Where a brace may open.
+const OPEN_FORM: &str = "\"{\" after the words that it belongs to";
+
 /// What stands at the level of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
@@ -39,23 +42,21 @@ impl Parser<'_> {
         let mut statements = Vec::new();
         while let Some(token) = self.tokens.next() {
             match token.kind {
-                Kind::Word { quoted } => {
+                Kind::Word { .. } => {
                     // In a Corefile of one server block the braces may be left out.
-                    let whole_file = level == Level::Corefile && statements.is_empty();
-                    let mut statement = self.statement(token.word, level, depth);
-                    let is_import = statement.name.text == "import" && !quoted;
-                    if whole_file && statement.body.is_none() && !is_import {
+                    let alone = level == Level::Corefile
+                        && statements.is_empty()
+                        && !token.word.text.starts_with('(')
+                        && token.word.text != "import";
+                    let mut statement = self.statement(token, level, depth);
+                    if alone && statement.body.is_none() {
                         statement.body = Some(self.sequence(Level::Inner, depth + 1, None));
                     }
                     statements.push(statement);
                 }
                 Kind::Open => {
                     let problem = "\"{\" begins a line and belongs to none";
-                    self.faults.mistake(
-                        &token.word.place,
-                        problem,
-                        "\"{\" after the words it belongs to",
-                    );
+                    self.faults.mistake(&token.word.place, problem, OPEN_FORM);
                     self.body(&token.word.place, depth);
                 }
                 Kind::Close if opened.is_some() => return statements,
@@ -68,23 +69,40 @@ impl Parser<'_> {
         statements
     }
 
-    /// Reads the line that begins with `name`, and its body.
-    fn statement(&mut self, name: Word, level: Level, depth: usize) -> Statement {
+    /// Reads the line that begins with `first`, and its body.
+    fn statement(&mut self, first: Token, level: Level, depth: usize) -> Statement {
         let outer = level != Level::Inner;
-        let mut goes_on = outer && name.text.ends_with(',');
-        let mut arguments = Vec::new();
+        // Keys may go on after a comma.
+        let goes_on = |word: &Word| outer && word.text.ends_with(',');
+        let mut last_kind = first.kind;
+        let mut name = first.word;
+        let mut arguments: Vec<Word> = Vec::new();
         while let Some(token) = self.tokens.next_if(|token| {
-            matches!(token.kind, Kind::Word { .. }) && (!token.begins_line || goes_on)
+            let word = matches!(token.kind, Kind::Word { .. });
+            word && (!token.begins_line || goes_on(arguments.last().unwrap_or(&name)))
         }) {
-            // Keys may go on after a comma.
-            goes_on = outer && token.word.text.ends_with(',');
+            last_kind = token.kind;
             arguments.push(token.word);
         }
         // The brace of a server block may stand on the next line.
         let open =
             self.tokens.next_if(|token| token.kind == Kind::Open && (!token.begins_line || outer));
-        let body = open.map(|open| self.body(&open.word.place, depth));
+        let opened = open.map(|open| open.word.place).or_else(|| {
+            let bare = last_kind == Kind::Word { quoted: false };
+            let last = arguments.last_mut().unwrap_or(&mut name);
+            if bare { self.glued_brace(last) } else { None }
+        });
+        let body = opened.map(|place| self.body(&place, depth));
         Statement { name, arguments, body }
+    }
+
+    /// Parts a brace from the word that it follows without a blank.
+    fn glued_brace(&self, word: &mut Word) -> Option<Place> {
+        let stem = word.text.strip_suffix('{').filter(|stem| !stem.contains(['{', '}']))?;
+        let problem = format!("{:?} ends with a brace", word.text);
+        self.faults.mistake(&word.place, problem, "a blank before the brace");
+        word.text = stem.to_owned();
+        Some(word.place.clone())
     }
 
     /// Reads what stands between the brace at `opened` and the one that closes it.

@@ -47,9 +47,8 @@ impl Zone {
         if text.is_empty() {
             return Err(Refusal::new("is empty", ACCEPTED));
         }
-        let mut name = Name::from_ascii(text)
-            .map_err(|error| Refusal::new(format!("is no domain name: {error}"), ACCEPTED))?
-            .to_lowercase();
+        let name = Name::from_ascii(text).or(Err(Refusal::new("is no domain name", ACCEPTED)));
+        let mut name = name?.to_lowercase();
         name.set_fqdn(true);
         // With the dot at the end 255 octets are the most that a message can carry.
         if name.iter().map(|label| label.len() + 1).sum::<usize>() + 1 > 255 {

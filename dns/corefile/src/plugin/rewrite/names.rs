@@ -8,6 +8,9 @@ use crate::plugin::Effects;
 use crate::syntax::Word;
 use crate::value::{Pattern, Refusal, Replacement, Zone, pattern};
 
+/// What may follow a rule for names.
+const ANSWER_FORM: &str = "answer auto, answer name FROM TO, answer value FROM TO";
+
 /// Which names a rule fits; letter case does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NameMatch {
@@ -42,6 +45,19 @@ pub struct Substitution {
     pub from: NameMatch,
     /// What the matching part becomes; groups are those of the expression, if there is one.
     pub to: Replacement,
+}
+
+impl Substitution {
+    /// What a whole name becomes, in the form in which [`NameMatch`] shows it.
+    pub(super) fn target(&self) -> String {
+        let to = &self.to;
+        match self.from {
+            NameMatch::Exact(_) | NameMatch::Regex(_) => to.to_string(),
+            NameMatch::Prefix(_) => format!("{to}<any>"),
+            NameMatch::Suffix(_) => format!("<any>{to}"),
+            NameMatch::Substring(_) => format!("<any>{to}<any>"),
+        }
+    }
 }
 
 /// A rule for names: what is asked instead, and how answers are changed.
@@ -189,7 +205,7 @@ impl<'a> Words<'a> {
         let mut explicit_auto = None;
         while let Some(word) = self.take() {
             match word.text.as_str() {
-                "answer" => {}
+                "answer" => self.expect_change(word),
                 "auto" => {
                     rewrite.auto = true;
                     explicit_auto = Some(word);
@@ -199,11 +215,7 @@ impl<'a> Words<'a> {
                 "value" => rewrite.values.extend(self.answer()),
                 other => {
                     let problem = format!("{other:?} is no change of the answer");
-                    self.line.fault(
-                        word,
-                        problem,
-                        "answer auto, answer name FROM TO, answer value FROM TO",
-                    );
+                    self.line.fault(word, problem, ANSWER_FORM);
                     break;
                 }
             }
@@ -220,6 +232,14 @@ impl<'a> Words<'a> {
             answer_names: names,
             answer_values: values,
         })
+    }
+
+    /// Reports that nothing follows `answer`.
+    fn expect_change(&self, answer: &Word) {
+        if self.rest.is_empty() {
+            let problem = "nothing follows \"answer\"";
+            self.line.fault(answer, problem, ANSWER_FORM);
+        }
     }
 
     /// Takes `FROM TO` of a changed answer, FROM being an expression.

@@ -103,9 +103,8 @@ fn field(action: &str, groups: &Groups) -> Result<Option<TemplateField>, Refusal
         if groups.names.contains(name) {
             return Ok(Some(TemplateField::Group(name.to_owned())));
         }
-        let known: Vec<&str> = groups.names.iter().map(String::as_str).collect();
         let problem = format!("names the group {name:?} that no expression has");
-        return Err(Refusal::new(problem, known.join(", ")));
+        return Err(Refusal::new(problem, format!("a group (?P<{name}>...) in match")));
     }
     if let Some(number) = action.strip_prefix("index .Match ") {
         return match number.trim().parse::<usize>() {
