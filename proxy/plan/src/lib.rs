@@ -14,6 +14,7 @@
 //! | [`claims`] | who may use a frontend that several want |
 //! | [`select`] | which endpoints may serve |
 //! | [`health`] | what load balancers are told of this node |
+//! | [`loopback`] | node ports on the node's loopback addresses |
 //! | [`stale_flows`] | which tracked flows go where they may not any more |
 //! | [`check`] | what every plan must meet |
 //! | [`route`] | what a plan means for one packet |
@@ -26,6 +27,7 @@ mod dump;
 pub mod frontends;
 pub mod health;
 pub mod interface;
+pub mod loopback;
 pub mod node;
 pub mod plan;
 pub mod planner;

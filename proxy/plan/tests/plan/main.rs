@@ -7,6 +7,7 @@ mod dump;
 mod frontends;
 mod health;
 mod hints;
+mod loopback;
 mod masquerade;
 mod planner;
 mod property;
