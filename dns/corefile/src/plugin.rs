@@ -108,7 +108,6 @@ macro_rules! plugins {
     ($( $(#[$doc:meta])* $variant:ident = $name:literal, $repeat:ident $access:ident; )+) => {
         /// One plugin with its options.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        #[non_exhaustive]
         pub enum Plugin {
             $( $(#[$doc])* $variant($variant), )+
         }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+
 use crate::line::Line;
 use crate::syntax::Word;
 use crate::value::{Refusal, Zone, host_and_port};
@@ -100,7 +102,7 @@ impl fmt::Display for Upstream {
 pub(super) fn read(line: &Line<'_>, word: &Word) -> Option<Upstream> {
     let text = word.text.as_str();
     match text.split_once("://") {
-        None if text.contains('/') => Some(Upstream::ResolvConf(text.to_owned())),
+        None if text.contains('/') => line.check("upstream", word, file),
         None | Some(("dns", _)) => {
             let rest = text.strip_prefix("dns://").unwrap_or(text);
             line.check("upstream", word, |_| server(rest, UpstreamProtocol::Plain))
@@ -115,6 +117,14 @@ pub(super) fn read(line: &Line<'_>, word: &Word) -> Option<Upstream> {
             None
         }
     }
+}
+
+/// Reads the path of a file, which a network is not.
+fn file(text: &str) -> Result<Upstream, Refusal> {
+    if text.parse::<IpNet>().is_ok() {
+        return Err(Refusal::new("is a network", ACCEPTED));
+    }
+    Ok(Upstream::ResolvConf(text.to_owned()))
 }
 
 /// Reads `IP%SERVER_NAME:PORT`.
