@@ -29,7 +29,7 @@ const MAGEDU: &str = include_str!("../../tests/lab/scenarios/4-magedu.yaml");
 
 /// Shows everything; fails when an expectation does.
 pub(crate) fn run() -> Result<ExitCode> {
-    require::programs()?;
+    require::programs("labs")?;
     crate::lab::build(true)?;
     let mut report = Report::default();
     let lab = start("cluster.local", &SCENARIOS)?;

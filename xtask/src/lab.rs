@@ -170,7 +170,7 @@ pub(crate) fn build(with_daemon: bool) -> Result<()> {
 }
 
 fn up(name: &str, up: &Up) -> Result<()> {
-    require::programs()?;
+    require::programs("labs")?;
     build(up.podway.is_none() && !up.without_podway)?;
     let mut builder = Lab::builder()
         .nodes(up.nodes)

@@ -1,75 +1,70 @@
-//! Programs that the lab needs from the system: installs what is missing, or says how to.
+//! Programs that the lab and the netns tier run: found, installed, or named.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// Programs and the Debian packages that have them.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("ip", "iproute2"),
+/// Each program and the Debian package that has it.
+const TOOLS: &[(&str, &str)] = &[
+    ("conntrack", "conntrack"),
     ("curl", "curl"),
     ("dig", "dnsutils"),
+    ("ip", "iproute2"),
     ("nft", "nftables"),
-    ("conntrack", "conntrack"),
+    ("unshare", "util-linux"),
 ];
 
-/// Folders of administrators' programs, which are not on everybody's path.
-const ADMIN_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
-
-/// Makes sure that every program is there: as root on a Debian system it installs the packages.
+/// Makes sure that every program is there, and returns the search path that finds them.
+///
+/// `purpose` says in messages who needs them, in the plural.
+///
+/// As root on a machine with apt-get the packages are installed.
 ///
 /// # Errors
-/// When a program is missing; the error names the command that installs it.
-pub(crate) fn programs() -> Result<()> {
-    let packages = missing(PROGRAMS, is_installed);
+/// Something is missing and was not installed; the message has the command to run.
+pub(crate) fn programs(purpose: &str) -> Result<OsString> {
+    let path = search_path(std::env::var_os("PATH").unwrap_or_default())?;
+    let packages = missing(&path);
     if packages.is_empty() {
-        return Ok(());
+        return Ok(path);
     }
-    let list = packages.join(" ");
-    let is_root = process_is_root()?;
-    if !(is_root && is_installed("apt-get")) {
-        let sudo = if is_root { "" } else { "sudo " };
-        bail!("missing programs; install them with `{sudo}apt-get install {list}`");
+    let command = format!("apt-get install {}", packages.join(" "));
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if !is_root || find("apt-get", &path).is_none() {
+        bail!("{purpose} need more programs; as root: `{command}`");
     }
-    eprintln!("installing {list}");
-    for arguments in [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends"]]
-    {
-        let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
-        if arguments[0] == "install" {
-            command.args(&packages);
-        }
-        let status = command.status().context("apt-get cannot be started")?;
-        if !status.success() {
-            bail!("apt-get cannot install {list}: {status}");
+    eprintln!("{purpose} need more programs: {command}");
+    for arguments in [vec!["update", "-qq"], [vec!["install", "-y", "-qq"], packages].concat()] {
+        let mut apt = Command::new("apt-get");
+        apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        if !apt.status().context("apt-get cannot be started")?.success() {
+            bail!("{purpose} need more programs and `{command}` failed");
         }
     }
-    Ok(())
+    match missing(&path).as_slice() {
+        [] => Ok(path),
+        packages => bail!("`{command}` ran, but did not bring {}", packages.join(", ")),
+    }
 }
 
-/// The packages of those `programs` that are not installed.
-fn missing<'a>(programs: &[(&str, &'a str)], is_installed: impl Fn(&str) -> bool) -> Vec<&'a str> {
-    programs
-        .iter()
-        .filter(|(program, _)| !is_installed(program))
-        .map(|(_, package)| *package)
-        .collect()
+/// `path` with the folders of administration, which people who are not root often lack.
+fn search_path(path: OsString) -> Result<OsString> {
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    std::env::join_paths(folders).context("extend PATH")
 }
 
-/// Whether `program` is found where the lab will look for it.
-fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(ADMIN_FOLDERS.map(|folder| Path::new(folder).to_path_buf()))
-        .any(|folder| folder.join(program).is_file())
+/// Packages of the programs that `path` does not find.
+fn missing(path: &OsString) -> Vec<&'static str> {
+    let absent = TOOLS.iter().filter(|(program, _)| find(program, path).is_none());
+    absent.map(|(_, package)| *package).collect()
 }
 
-/// Whether this process runs as root.
-fn process_is_root() -> Result<bool> {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata = std::fs::metadata("/proc/self").context("/proc cannot be read")?;
-    Ok(metadata.uid() == 0)
+/// Where `path` finds `program`.
+fn find(program: &str, path: &OsString) -> Option<PathBuf> {
+    std::env::split_paths(path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 #[cfg(test)]
@@ -77,10 +72,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_packages_of_missing_programs_are_named_in_order() {
-        let present = |program: &str| program != "dig" && program != "nft";
-        assert_eq!(missing(PROGRAMS, present), ["dnsutils", "nftables"]);
-        assert!(is_installed("sh"));
-        assert!(!is_installed("no-such-program-anywhere"));
+    fn what_the_path_lacks_is_named_by_its_package() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        for (program, _) in TOOLS.iter().filter(|(program, _)| *program != "dig") {
+            std::fs::write(folder.path().join(program), "").expect("program is written");
+        }
+        assert_eq!(missing(&folder.path().into()), ["dnsutils"]);
+    }
+
+    #[test]
+    fn the_folders_of_administration_come_last() {
+        let path = search_path("/opt/bin:/usr/bin".into()).expect("path is extended");
+        assert_eq!(path, "/opt/bin:/usr/bin:/usr/sbin:/sbin");
     }
 }

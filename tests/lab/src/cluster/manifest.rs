@@ -86,8 +86,10 @@ impl Manifest {
 
 /// Reads all objects of a YAML or JSON text, lists flattened, in order.
 pub(crate) fn parse(text: &str) -> Result<Vec<Result<Manifest, ClusterError>>, ClusterError> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| ClusterError::Text(error.to_string()))?;
+    // As kubectl has it: `y` is a name, not a truth.
+    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
+        .map_err(|error| ClusterError::Text(error.to_string()))?;
     let mut objects = Vec::new();
     for document in documents {
         flatten(document, &mut objects);

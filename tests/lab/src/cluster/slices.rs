@@ -173,6 +173,3 @@ pub(crate) fn mirrored(endpoints: &Value) -> Vec<Value> {
     }
     slices
 }
-
-#[cfg(test)]
-mod tests;
