@@ -1,5 +1,6 @@
 //! The composition root: every part is made here, in order of dependency, and joined to the others.
 
+use std::io;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -17,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::admin::{Admin, Doors, healthz_routes, metrics_routes};
 use crate::config::{Config, DnsConfig};
+use crate::environment::explain_refusal;
 use crate::interfaces;
 use crate::metrics::{ProbeCounts, register_build, register_source};
 use crate::names;
@@ -38,9 +40,11 @@ pub(crate) struct Running {
     /// Watches the folder as long as it is held.
     source: ManifestWatch,
     syncer: Syncer,
-    dns: JoinHandle<std::io::Result<()>>,
-    /// Tasks that end when they are told to, or when the source does.
-    tasks: JoinSet<()>,
+    dns: JoinHandle<io::Result<()>>,
+    /// Ends when the source does.
+    names: JoinHandle<()>,
+    /// HTTP endpoints.
+    doors: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
 
@@ -63,7 +67,8 @@ impl App {
             node: NodeView::bare(cluster.node.clone()).with_interfaces(proxy.interfaces),
             masquerade_bit: proxy.masquerade_bit,
         };
-        let syncer = Syncer::start(settings, feed.subscribe(), move || drop(programmed))?;
+        let syncer = Syncer::start(settings, feed.subscribe(), move || programmed.done())
+            .map_err(|error| explain_refusal("run", error))?;
         interfaces::follow(syncer.inquirer()).context("addresses cannot be followed")?;
 
         let probes = ProbeCounts::default();
@@ -90,44 +95,52 @@ impl App {
     pub(crate) fn start(self) -> Running {
         let Self { source, syncer, dns, doors, admin, unsynced, unheard } = self;
         let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
         let zone = Arc::clone(&admin.zone);
-        tasks.spawn(names::follow(admin.feed.subscribe(), zone, unsynced));
+        let names = tokio::spawn(names::follow(admin.feed.subscribe(), zone, unsynced));
         let Doors { healthz, metrics } = doors;
-        tasks.spawn(healthz.serve(healthz_routes(Arc::clone(&admin)), stopped.clone()));
-        tasks.spawn(metrics.serve(metrics_routes(admin), stopped.clone()));
+        let mut doors = JoinSet::new();
+        doors.spawn(healthz.serve(healthz_routes(Arc::clone(&admin)), stopped.clone()));
+        doors.spawn(metrics.serve(metrics_routes(admin), stopped.clone()));
         let dns = tokio::spawn(dns.run(ordered(stopped)));
-        drop(unheard);
-        Running { source, syncer, dns, tasks, stop }
+        unheard.done();
+        Running { source, syncer, dns, names, doors, stop }
     }
 }
 
 impl Running {
     /// Waits until a part ends that nobody told to.
     pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        let what = |result: Result<(), anyhow::Error>, part: &str| match result {
+            Ok(()) => anyhow!("{part} ended by itself"),
+            Err(error) => error.context(format!("{part} broke down")),
+        };
         tokio::select! {
-            () = self.syncer.ended() => anyhow!("the sync loop ended by itself"),
-            ended = &mut self.dns => match ended {
-                Ok(Ok(())) => anyhow!("the DNS server ended by itself"),
-                Ok(Err(error)) => anyhow::Error::new(error).context("the DNS server ended"),
-                Err(error) => anyhow::Error::new(error).context("the DNS server broke down"),
-            },
+            () = self.syncer.ended() => anyhow!("the sync loop broke down"),
+            ended = &mut self.names => what(ended.map_err(Into::into), "the source of snapshots"),
+            ended = &mut self.dns => {
+                what(ended.map_err(io::Error::other).flatten().map_err(Into::into), "the DNS server")
+            }
         }
     }
 
     /// Stops answering and waits until what is under way is finished.
     pub(crate) async fn drain(self) {
-        let Self { source, syncer, dns, tasks, stop } = self;
+        let Self { source, syncer, dns, names, doors, stop } = self;
         stop.send_replace(true);
+        // What has ended already was told of, and may not be awaited twice.
         if !dns.is_finished()
-            && let Err(error) = dns.await.map_err(std::io::Error::other).flatten()
+            && let Err(error) = dns.await.map_err(io::Error::other).flatten()
         {
             warn!(%error, "the DNS server did not end well");
         }
         syncer.stop().await;
-        // The tasks that follow the source end with it.
         drop(source);
-        tasks.join_all().await;
+        if !names.is_finished()
+            && let Err(error) = names.await
+        {
+            warn!(%error, "the zone did not end well");
+        }
+        doors.join_all().await;
     }
 }
 

@@ -5,12 +5,14 @@ use std::io::{self, Write};
 use podway_proxy_nft::kernel::Kernel;
 use podway_proxy_nft::names::TABLE;
 
-use crate::environment::require_network_administration;
+use crate::environment::{explain_refusal, require_network_administration};
 
 /// Removes our tables and says which there were.
 pub(crate) fn cleanup() -> anyhow::Result<()> {
     require_network_administration("cleanup")?;
-    let removed = Kernel::open()?.delete_tables()?;
+    let removed = Kernel::open()
+        .and_then(|kernel| kernel.delete_tables())
+        .map_err(|error| explain_refusal("cleanup", error))?;
     let mut out = io::stdout().lock();
     for family in &removed {
         writeln!(out, "removed nftables table {family} {TABLE}")?;

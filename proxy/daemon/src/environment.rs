@@ -62,15 +62,29 @@ fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-/// Fails, with the ways out, unless this process may program the network of its namespace.
+/// Fails, with the ways out, unless this process may program some network.
 pub(crate) fn require_network_administration(command: &str) -> anyhow::Result<()> {
     let status = std::fs::read_to_string(STATUS).context(STATUS)?;
-    anyhow::ensure!(
-        has_capability(&status, CAP_NET_ADMIN),
+    anyhow::ensure!(has_capability(&status, CAP_NET_ADMIN), privileges(command));
+    Ok(())
+}
+
+/// Adds the ways out where the kernel refused for want of privileges: the capability counts only
+/// for the network namespaces of one's own user namespace.
+pub(crate) fn explain_refusal(command: &str, error: impl Into<anyhow::Error>) -> anyhow::Error {
+    let error = error.into();
+    let refused = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::PermissionDenied);
+    if refused { error.context(privileges(command)) } else { error }
+}
+
+fn privileges(command: &str) -> String {
+    format!(
         "{command} needs CAP_NET_ADMIN to program nftables: run it with sudo, or for a try in a \
          network namespace of your own: unshare -rn podway {command} ..."
-    );
-    Ok(())
+    )
 }
 
 /// Whether the effective set in `status` has the capability.

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use crate::readiness::Guard;
 
-/// Swaps in a new zone for each view; drops `unsynced` after the first.
+/// Swaps in a new zone for each view; `unsynced` is done after the first.
 pub(crate) async fn follow(
     mut subscription: Subscription,
     zone: Arc<ArcSwap<ZoneIndex>>,
@@ -29,7 +29,9 @@ pub(crate) async fn follow(
             "zone updated"
         );
         zone.store(Arc::new(next));
-        drop(unsynced.take());
+        if let Some(unsynced) = unsynced.take() {
+            unsynced.done();
+        }
     }
 }
 

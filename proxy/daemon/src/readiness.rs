@@ -1,7 +1,8 @@
 //! What the daemon still waits for before it is ready.
 //!
-//! Whoever must be done first holds a named [`Guard`] and drops it when it is. The idea is that of
-//! ztunnel's readiness module.
+//! Whoever must be done first holds a named [`Guard`] and gives it up when it is. The idea is that
+//! of ztunnel's readiness module; but there a guard that is lost counts as done, and here it keeps
+//! the daemon from ever being ready, as a part that failed should.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ pub(crate) struct Readiness {
 }
 
 impl Readiness {
-    /// Makes readiness wait for `name` until the guard is dropped.
+    /// Makes readiness wait for `name` until the guard says that it is done.
     pub(crate) fn guard(&self, name: &'static str) -> Guard {
         self.lock().insert(name);
         Guard { name, readiness: self.clone() }
@@ -32,16 +33,17 @@ impl Readiness {
     }
 }
 
-/// Keeps the daemon from being ready until it is dropped.
-#[must_use = "dropping the guard says that its part is ready"]
+/// Keeps the daemon from being ready until it is done.
+#[must_use = "a guard that is lost keeps the daemon from being ready"]
 #[derive(Debug)]
 pub(crate) struct Guard {
     name: &'static str,
     readiness: Readiness,
 }
 
-impl Drop for Guard {
-    fn drop(&mut self) {
+impl Guard {
+    /// Says that what it stands for is ready.
+    pub(crate) fn done(self) {
         let awaited = {
             let mut awaited = self.readiness.lock();
             awaited.remove(self.name);
@@ -65,18 +67,18 @@ mod tests {
     }
 
     #[test]
-    fn each_dropped_guard_takes_its_name_away() {
+    fn each_guard_takes_its_name_away_when_it_is_done() {
         let readiness = Readiness::default();
         let (second, first) = (readiness.guard("second"), readiness.guard("first"));
         assert_eq!(readiness.awaited(), ["first", "second"]);
-        drop(second);
+        second.done();
         assert_eq!(readiness.awaited(), ["first"]);
-        drop(first);
+        first.done();
         assert!(readiness.awaited().is_empty());
     }
 
     #[test]
-    fn guard_lost_in_a_panic_does_not_block_the_others() {
+    fn guard_that_is_lost_in_a_panic_is_awaited_for_ever() {
         let readiness = Readiness::default();
         let guard = readiness.guard("lost");
         let panicked = std::thread::spawn(move || {
@@ -85,6 +87,6 @@ mod tests {
         })
         .join();
         assert!(panicked.is_err());
-        assert!(readiness.awaited().is_empty());
+        assert_eq!(readiness.awaited(), ["lost"]);
     }
 }

@@ -130,15 +130,18 @@ fn tables_that_others_remove_are_put_back() {
         let (ip, ip6) = (listing("ip"), listing("ip6"));
         ip.contains("10.244.1.5 . 8080") && ip.contains("dnat ip to") && ip6.contains("dnat ip6 to")
     };
-    for damage in [
+    let damages = [
         &["delete", "table", "ip", "podway"][..],
         &["flush", "table", "ip", "podway"],
         &["flush", "ruleset"],
-    ] {
-        assert!(is_whole(), "before {damage:?}");
+    ];
+    for (repairs, damage) in damages.into_iter().enumerate() {
+        // A repair is over when it is logged: only then is the next damage one of its own.
+        let applied = || daemon.log().matches("sync applied family=\"IPv4\"").count();
+        wait_for("repair", || is_whole() && applied() > repairs);
         nft(damage);
-        wait_for("repair", is_whole);
     }
+    wait_for("repair", is_whole);
     let by_nft = daemon.log().lines().filter(|line| line.contains("by=\"nft (pid ")).count();
     assert!(by_nft >= 3, "{}", daemon.log());
     let metrics = node::get(10249, "/metrics").body;
@@ -200,6 +203,25 @@ fn address_in_use_is_tried_again_unless_told_otherwise() {
     drop(rival);
     wait_for("metrics", || TcpStream::connect("127.0.0.1:10249").is_ok());
     assert_eq!(node::get(10249, "/proxyMode").status, 200);
+}
+
+#[test]
+fn every_line_of_a_json_log_is_an_object() {
+    if !isolated("every_line_of_a_json_log_is_an_object") {
+        return;
+    }
+    let node = Node::new();
+    node.write("broken.json", "{");
+    let mut daemon = node.start(&["--log-format=json", "--log-level=debug"]);
+    daemon.wait_until_ready();
+    assert_eq!(daemon.stop("TERM").code(), Some(0));
+    let log = daemon.log();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let messages = || lines.iter().filter_map(|line| line["fields"]["message"].as_str());
+    assert!(messages().any(|message| message == "stopped"), "{log}");
+    assert!(lines.iter().any(|line| line["fields"]["file"] == "broken.json"), "{log}");
+    assert!(lines.iter().any(|line| line["level"] == "DEBUG"), "{log}");
 }
 
 #[test]

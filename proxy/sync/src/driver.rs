@@ -230,7 +230,7 @@ impl<D: Dataplane> Driver<D> {
             family = label(family),
             generation = self.engine.snapshot().map_or(0, |snapshot| snapshot.generation),
             elements = transaction.elements(),
-            elapsed_ms = took.as_secs_f64() * 1000.0,
+            elapsed_us = took.as_micros(),
             "sync applied"
         );
     }

@@ -15,6 +15,7 @@
 //! | `engine` | pure: what to write, and when |
 //! | `driver` | the loop over it |
 //! | `dataplane` | what the loop needs of a kernel |
+//! | [`conntrack`], `doubts` | which tracked flows the kernel is to forget, and when |
 //! | [`health`] | whether the kernel follows |
 //! | [`metrics`], `tally` | what is counted |
 //! | `monitor` | who else touches our tables |
@@ -45,6 +46,7 @@ use crate::per_family::PerFamily;
 use crate::tally::Counting;
 
 pub mod chain;
+pub mod conntrack;
 mod dataplane;
 mod driver;
 mod engine;

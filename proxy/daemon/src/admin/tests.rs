@@ -155,7 +155,7 @@ async fn readyz_names_what_is_awaited_until_nothing_is() {
     let waiting = get(bench.healthz, "/readyz").await;
     assert_eq!(waiting.status, "503 Service Unavailable");
     assert_eq!(waiting.body, "awaited: dns-listening, programmed\n");
-    drop(guards);
+    guards.into_iter().for_each(Guard::done);
     let ready = get(bench.healthz, "/readyz").await;
     assert_eq!((&*ready.status, &*ready.body), ("200 OK", "ok\n"));
 }
