@@ -1,7 +1,7 @@
 //! What a server is told when it is made.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub struct ServerConfig {
     pub forward: ForwardLimits,
     /// Limits of streams.
     pub streams: StreamLimits,
+    /// Limits of each client.
+    pub clients: ClientLimits,
 }
 
 impl ServerConfig {
@@ -35,6 +37,7 @@ impl ServerConfig {
             udp_payload_octets: DEFAULT_UDP_PAYLOAD_OCTETS,
             forward: ForwardLimits::default(),
             streams: StreamLimits::default(),
+            clients: ClientLimits::default(),
         }
     }
 }
@@ -77,22 +80,57 @@ impl Default for ForwardLimits {
 pub struct StreamLimits {
     /// Connections at the same time, of all clients of one address.
     pub connections: usize,
+    /// Of them by one client; further ones are closed at once.
+    pub connections_of_client: usize,
     /// Queries of one connection that wait for an upstream at the same time.
     pub in_flight: usize,
     /// How long a connection may go without a whole query.
     pub idle: Duration,
     /// How long a client may take to accept a reply.
     pub write: Duration,
+    /// Octets of a query; a client that announces more is let go.
+    pub query_octets: usize,
 }
 
 impl Default for StreamLimits {
-    /// 256, 100, 10 s and 5 s: the times are those of CoreDNS.
+    /// 1024, 64 of one client, 100, 10 s, 5 s and 4096 octets.
+    ///
+    /// The times are those of CoreDNS; 64 are more than one pod has resolvers at work, and few enough
+    /// that one pod leaves room for others; no query is as long as 4 KiB, which datagrams are also
+    /// held to.
     fn default() -> Self {
         Self {
-            connections: 256,
+            connections: 1024,
+            connections_of_client: 64,
             in_flight: 100,
             idle: Duration::from_secs(10),
             write: Duration::from_secs(5),
+            query_octets: 4096,
         }
+    }
+}
+
+/// Limits of each client address, by all transports together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// Queries that are answered in the long run; without a number all are.
+    ///
+    /// Further ones get no reply: an error would be no smaller than an answer, and some stub
+    /// resolvers take errors for the end of the matter.
+    pub queries_per_second: Option<NonZeroU32>,
+    /// Queries that are answered at once after a pause.
+    pub burst: NonZeroU32,
+    /// Leading bits of an IPv6 address that tell clients apart.
+    pub ipv6_prefix: u8,
+}
+
+impl Default for ClientLimits {
+    /// 10,000 per second, as many at once, and whole addresses.
+    ///
+    /// Far beyond what a pod asks, a fraction of what a processor answers. The pods of a node share
+    /// a prefix, and so whole addresses tell them apart.
+    fn default() -> Self {
+        const GENEROUS: NonZeroU32 = NonZeroU32::new(10_000).unwrap();
+        Self { queries_per_second: Some(GENEROUS), burst: GENEROUS, ipv6_prefix: 128 }
     }
 }

@@ -148,7 +148,8 @@ pub fn respond_directly(
     if let Some(opt) = query.opt {
         writer.opt(policy.udp_payload_octets, opt.dnssec_ok);
     }
-    Some(Replied { rcode, qtype: Some(query.qtype), source: Source::Zone })
+    let dnssec_ok = query.opt.is_some_and(|opt| opt.dnssec_ok);
+    Some(Replied { rcode, qtype: Some(query.qtype), source: Source::Zone, dnssec_ok })
 }
 
 /// A reply under construction.

@@ -30,6 +30,11 @@ impl Frames {
         self.end().is_some_and(|end| end <= self.buffer.len())
     }
 
+    /// Octets of the next message, if they are known.
+    pub(crate) fn announced(&self) -> Option<usize> {
+        Some(self.end()? - self.taken - LENGTH_OCTETS)
+    }
+
     /// Takes a message, if it has arrived as a whole.
     pub(crate) fn take(&mut self) -> Option<&[u8]> {
         let start = self.taken + LENGTH_OCTETS;

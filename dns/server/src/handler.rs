@@ -3,15 +3,17 @@
 //! What the zone knows is replied at once; the rest becomes a [`Later`], which the transport runs
 //! beside its other work. Nothing that a client sends ends the server: a panic is a SERVFAIL.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use hickory_proto::op::ResponseCode;
 use podway_dns_zone::ZoneIndex;
 
+use crate::clients::{Admission, Clients};
+use crate::config::ClientLimits;
 use crate::forward::{ForwardError, Forwarder, Outgoing, Reply, Slot};
 use crate::metrics::{Entrance, Exchange, Metrics};
 use crate::query::{Parsed, Query, Question, parse};
@@ -24,6 +26,7 @@ pub(crate) struct Handler {
     zone: Arc<ArcSwap<ZoneIndex>>,
     policy: Policy,
     forwarder: Forwarder,
+    clients: Clients,
     metrics: Metrics,
 }
 
@@ -34,15 +37,17 @@ pub(crate) struct Arrival<'m> {
     pub(crate) message: &'m [u8],
     /// Who sent it.
     pub(crate) client: SocketAddr,
-    /// Where it came in.
-    pub(crate) entrance: &'m Entrance,
+    /// By what means it came.
+    pub(crate) transport: Transport,
+    /// When it was received.
+    pub(crate) received: Instant,
 }
 
 /// What became of a message so far.
 #[derive(Debug)]
 pub(crate) enum Handled {
-    /// The reply stands in the buffer.
-    Reply,
+    /// The reply stands in the buffer; the transport records it.
+    Reply(Replied),
     /// The reply needs an upstream.
     Later(Box<Later>),
     /// There is no reply.
@@ -55,16 +60,8 @@ pub(crate) struct Later {
     ask: Ask,
     message: Vec<u8>,
     slot: Slot,
-    sample: Sample,
-}
-
-/// What the metrics need to know of a query.
-#[derive(Debug, Clone)]
-struct Sample {
-    entrance: Entrance,
-    ipv4: bool,
-    request_octets: usize,
-    started: Instant,
+    client: IpAddr,
+    received: Instant,
 }
 
 impl Handler {
@@ -73,9 +70,10 @@ impl Handler {
         zone: Arc<ArcSwap<ZoneIndex>>,
         policy: Policy,
         forwarder: Forwarder,
+        clients: ClientLimits,
         metrics: Metrics,
     ) -> Self {
-        Self { zone, policy, forwarder, metrics }
+        Self { zone, policy, forwarder, clients: Clients::new(clients, Instant::now()), metrics }
     }
 
     /// Where the metrics are.
@@ -83,43 +81,62 @@ impl Handler {
         &self.metrics
     }
 
+    /// The zone as it is now, to answer one or several messages from.
+    pub(crate) fn zone(&self) -> Guard<Arc<ZoneIndex>> {
+        self.zone.load()
+    }
+
     /// Deals with a message; a reply, if there is one now, is written into `out`.
-    pub(crate) fn handle(&self, arrival: Arrival<'_>, out: &mut Vec<u8>) -> Handled {
-        let sample = Sample {
-            entrance: arrival.entrance.clone(),
-            ipv4: arrival.client.ip().to_canonical().is_ipv4(),
-            request_octets: arrival.message.len(),
-            started: Instant::now(),
-        };
-        let transport = arrival.entrance.transport;
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            respond(&self.zone.load(), arrival.message, transport, self.policy, out)
-        }));
+    pub(crate) fn handle(
+        &self,
+        zone: &ZoneIndex,
+        arrival: Arrival<'_>,
+        out: &mut Vec<u8>,
+    ) -> Handled {
+        let Arrival { message, client, transport, received } = arrival;
+        if !self.admits(client.ip(), received) {
+            return Handled::Silence;
+        }
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| respond(zone, message, transport, self.policy, out)));
         let replied = match outcome {
             Ok(Outcome::Drop) => return Handled::Silence,
             Ok(Outcome::Reply(replied)) => replied,
             Ok(Outcome::Ask(ask)) => {
                 if let Some(slot) = self.forwarder.slot() {
-                    let message = arrival.message.to_vec();
-                    return Handled::Later(Box::new(Later { ask: *ask, message, slot, sample }));
+                    let (ask, message, client) = (*ask, message.to_vec(), client.ip());
+                    let later = Later { ask, message, slot, client, received };
+                    return Handled::Later(Box::new(later));
                 }
                 self.fail(&ask.query, ask.errand, transport, out)
             }
             Err(_payload) => {
                 self.metrics.panicked();
-                tracing::error!(client = %arrival.client, "answering a query panicked");
-                let Parsed::Query(query) = parse(arrival.message) else { return Handled::Silence };
+                tracing::error!(%client, "answering a query panicked");
+                let Parsed::Query(query) = parse(message) else { return Handled::Silence };
                 self.fail(&query, Errand::Forward, transport, out)
             }
         };
-        self.record(sample, replied, out.len());
-        Handled::Reply
+        Handled::Reply(replied)
     }
 
-    /// Asks upstreams and writes the reply into `out`.
-    pub(crate) async fn finish(&self, later: Later, out: &mut Vec<u8>) {
-        let Later { ask: Ask { query, errand }, message, slot, sample } = later;
-        let transport = sample.entrance.transport;
+    /// Whether a message of `client` is looked at.
+    fn admits(&self, client: IpAddr, now: Instant) -> bool {
+        match self.clients.admit(client, now) {
+            Admission::Granted => return true,
+            Admission::Denied => {}
+            Admission::DeniedAloud => {
+                tracing::warn!(%client, "a client asks more than its share; queries are dropped");
+            }
+        }
+        self.metrics.client_limited();
+        false
+    }
+
+    /// Asks upstreams, writes the reply into `out` and records it.
+    pub(crate) async fn finish(&self, later: Later, entrance: &Entrance, out: &mut Vec<u8>) {
+        let Later { ask: Ask { query, errand }, message, slot, client, received } = later;
+        let (transport, request_octets) = (entrance.transport, message.len());
         let replied = match errand {
             Errand::Forward => {
                 let outgoing = Outgoing::new(message, &query, self.policy.udp_payload_octets);
@@ -146,7 +163,8 @@ impl Handler {
                 replied(&query, body.rcode, Source::Zone)
             }
         };
-        self.record(sample, replied, out.len());
+        let (response_octets, duration) = (out.len(), received.elapsed());
+        entrance.record(&Exchange { replied, client, request_octets, response_octets, duration });
     }
 
     /// Writes the reply of an upstream, or the question with TC if it is too large.
@@ -182,14 +200,6 @@ impl Handler {
         envelope(query, transport, self.policy).encode(&mut body, out);
         replied(query, body.rcode, source)
     }
-
-    /// Hands a reply to the metrics.
-    fn record(&self, sample: Sample, replied: Replied, response_octets: usize) {
-        let Sample { entrance, ipv4, request_octets, started } = sample;
-        let duration = started.elapsed();
-        let exchange = Exchange { replied, ipv4, request_octets, response_octets, duration };
-        self.metrics.exchanged(&entrance, &exchange);
-    }
 }
 
 /// The reply of an upstream, if there is one.
@@ -200,5 +210,6 @@ fn or_log(query: &Query, reply: Result<Reply, ForwardError>) -> Option<Reply> {
 
 /// What a reply to `query` was.
 fn replied(query: &Query, rcode: ResponseCode, source: Source) -> Replied {
-    Replied { rcode, qtype: Some(query.question.qtype), source }
+    let dnssec_ok = query.opt.is_some_and(|opt| opt.dnssec_ok);
+    Replied { rcode, qtype: Some(query.question.qtype), source, dnssec_ok }
 }

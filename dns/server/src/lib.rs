@@ -17,7 +17,8 @@
 //! | `direct` | pure: the replies to plain questions, without records and allocation |
 //! | `forward` | upstreams: tries, fail-over, which replies count |
 //! | [`resolv_conf`] | pure: upstreams from `resolv.conf` |
-//! | `listen`, `endpoint`, `udp`, `frames`, `tcp` | sockets and the loops over them |
+//! | `listen`, `endpoint`, `mmsg`, `udp`, `frames`, `tcp` | sockets and the loops over them |
+//! | `clients` | pure: what each client may ask |
 //! | `handler`, `server` | what ties them together |
 //! | [`metrics`] | counters under CoreDNS's names |
 //!
@@ -29,6 +30,7 @@
 #![deny(unsafe_code)]
 
 mod alias;
+mod clients;
 mod config;
 mod direct;
 mod endpoint;
@@ -37,6 +39,7 @@ mod frames;
 mod handler;
 mod listen;
 pub mod metrics;
+mod mmsg;
 mod query;
 mod reply;
 pub mod resolv_conf;
@@ -46,7 +49,7 @@ mod tcp;
 mod udp;
 mod wire;
 
-pub use config::{ForwardLimits, ServerConfig, StreamLimits};
+pub use config::{ClientLimits, ForwardLimits, ServerConfig, StreamLimits};
 pub use listen::ListenError;
 pub use metrics::Metrics;
 pub use query::{Query, QueryOpt, Question};

@@ -4,54 +4,46 @@
 //! one block, the root, so the label `zone` is `.`, or `dropped` for what no zone was asked for; the
 //! label `plugin` tells answers of the zone (`kubernetes`) from those of upstreams (`forward`).
 
+mod exchanges;
+mod exposition;
+mod labels;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::respond::{Replied, Source, Transport};
+pub(crate) use self::exchanges::{Exchange, Recorder};
+use self::exposition::Exchanges;
+use self::labels::{rcode_label, rcode_place};
+use crate::respond::Transport;
 
 /// All metrics of a server; clones share their values.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    requests: Family<RequestLabels, Counter>,
-    responses: Family<ResponseLabels, Counter>,
-    request_duration: Family<ServerLabels, Histogram, Buckets>,
-    request_size: Family<TransportLabels, Histogram, Buckets>,
-    response_size: Family<TransportLabels, Histogram, Buckets>,
-    upstream_duration: Family<UpstreamLabels, Histogram, Buckets>,
+    exchanges: Exchanges,
+    upstream_duration: Family<UpstreamLabels, Histogram, Seconds>,
     forward_rejects: Counter,
     upstream_failures: Family<UpstreamFailureLabels, Counter>,
     panics: Counter,
+    clients_limited: Counter,
     receive_errors: Counter,
     send_errors: Counter,
 }
 
-/// Bucket limits of a family of histograms.
+/// Bucket limits of durations: 0.25 ms times powers of two, as in CoreDNS.
 #[derive(Debug, Clone, Copy)]
-enum Buckets {
-    /// Durations: 0.25 ms times powers of two, as in CoreDNS.
-    Seconds,
-    /// Sizes of messages, as in CoreDNS.
-    Octets,
-}
+struct Seconds;
 
-impl MetricConstructor<Histogram> for Buckets {
+impl MetricConstructor<Histogram> for Seconds {
     fn new_metric(&self) -> Histogram {
-        match self {
-            Self::Seconds => Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
-            Self::Octets => Histogram::new([
-                0.0, 100.0, 200.0, 300.0, 400.0, 511.0, 1023.0, 2047.0, 4095.0, 8291.0, 16e3, 32e3,
-                48e3, 64e3,
-            ]),
-        }
+        Histogram::new(exponential_buckets(0.000_25, 2.0, 16))
     }
 }
 
@@ -63,40 +55,6 @@ impl EncodeLabelValue for ServerName {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
         EncodeLabelValue::encode(&&*self.0, encoder)
     }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    server: ServerName,
-    zone: &'static str,
-    view: &'static str,
-    proto: &'static str,
-    family: &'static str,
-    r#type: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResponseLabels {
-    server: ServerName,
-    zone: &'static str,
-    view: &'static str,
-    rcode: &'static str,
-    plugin: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ServerLabels {
-    server: ServerName,
-    zone: &'static str,
-    view: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TransportLabels {
-    server: ServerName,
-    zone: &'static str,
-    view: &'static str,
-    proto: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -121,56 +79,36 @@ pub(crate) enum TryFailure {
     Io,
 }
 
-/// The address that a message was received at, and by what means.
-#[derive(Debug, Clone)]
+/// The address that messages are received at, and by what means; for replies that several tasks
+/// make.
+#[derive(Debug)]
 pub(crate) struct Entrance {
-    /// The address as a label.
-    server: ServerName,
     /// The means.
     pub(crate) transport: Transport,
+    recorder: Mutex<Recorder>,
 }
 
 impl Entrance {
-    /// Names the entrance at `address`.
-    pub(crate) fn new(address: SocketAddr, transport: Transport) -> Self {
-        Self { server: ServerName(Arc::from(format!("dns://{address}"))), transport }
+    /// Makes the entrance at `address`.
+    pub(crate) fn new(metrics: &Metrics, address: SocketAddr, transport: Transport) -> Self {
+        Self { transport, recorder: Mutex::new(metrics.recorder(address, transport)) }
     }
 
-    fn proto(&self) -> &'static str {
-        match self.transport {
-            Transport::Udp => "udp",
-            Transport::Tcp => "tcp",
-        }
+    /// Records a query and its reply.
+    pub(crate) fn record(&self, exchange: &Exchange) {
+        self.recorder.lock().unwrap_or_else(PoisonError::into_inner).record(exchange);
     }
-}
-
-/// One exchange with a client, for the record.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Exchange {
-    /// What the reply was.
-    pub(crate) replied: Replied,
-    /// Whether the client has an IPv4 address.
-    pub(crate) ipv4: bool,
-    /// Octets of the query.
-    pub(crate) request_octets: usize,
-    /// Octets of the reply.
-    pub(crate) response_octets: usize,
-    /// From reception to the reply.
-    pub(crate) duration: Duration,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         Self {
-            requests: Family::default(),
-            responses: Family::default(),
-            request_duration: Family::new_with_constructor(Buckets::Seconds),
-            request_size: Family::new_with_constructor(Buckets::Octets),
-            response_size: Family::new_with_constructor(Buckets::Octets),
-            upstream_duration: Family::new_with_constructor(Buckets::Seconds),
+            exchanges: Exchanges::default(),
+            upstream_duration: Family::new_with_constructor(Seconds),
             forward_rejects: Counter::default(),
             upstream_failures: Family::default(),
             panics: Counter::default(),
+            clients_limited: Counter::default(),
             receive_errors: Counter::default(),
             send_errors: Counter::default(),
         }
@@ -180,7 +118,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Makes the metrics visible in `registry`, under names without a further prefix.
     pub fn register(&self, registry: &mut Registry) {
-        self.register_exchanges(registry);
+        registry.register_collector(Box::new(self.exchanges.clone()));
         registry.register(
             "coredns_proxy_request_duration_seconds",
             "Time that an upstream took to reply",
@@ -198,6 +136,11 @@ impl Metrics {
         );
         registry.register("coredns_panics", "Panics while answering", self.panics.clone());
         registry.register(
+            "podway_dns_client_limited",
+            "Queries and connections dropped because their client has too many",
+            self.clients_limited.clone(),
+        );
+        registry.register(
             "podway_dns_receive_errors",
             "Failures to receive from a client",
             self.receive_errors.clone(),
@@ -209,53 +152,9 @@ impl Metrics {
         );
     }
 
-    fn register_exchanges(&self, registry: &mut Registry) {
-        registry.register("coredns_dns_requests", "Queries received", self.requests.clone());
-        registry.register("coredns_dns_responses", "Replies sent", self.responses.clone());
-        registry.register(
-            "coredns_dns_request_duration_seconds",
-            "Time from a query to its reply",
-            self.request_duration.clone(),
-        );
-        registry.register(
-            "coredns_dns_request_size_bytes",
-            "Size of queries",
-            self.request_size.clone(),
-        );
-        registry.register(
-            "coredns_dns_response_size_bytes",
-            "Size of replies",
-            self.response_size.clone(),
-        );
-    }
-
-    /// Records a query and its reply.
-    pub(crate) fn exchanged(&self, entrance: &Entrance, exchange: &Exchange) {
-        let Exchange { replied, ipv4, .. } = exchange;
-        let server = &entrance.server;
-        let (zone, plugin) = match replied.source {
-            Source::Zone => (".", "kubernetes"),
-            Source::Upstream => (".", "forward"),
-            Source::Protocol => ("dropped", ""),
-        };
-        let (view, proto) = ("", entrance.proto());
-        let request = RequestLabels {
-            server: server.clone(),
-            zone,
-            view,
-            proto,
-            family: if *ipv4 { "1" } else { "2" },
-            r#type: replied.qtype.map_or("other", type_label),
-        };
-        self.requests.get_or_create(&request).inc();
-        let rcode = rcode_label(replied.rcode);
-        let response = ResponseLabels { server: server.clone(), zone, view, rcode, plugin };
-        self.responses.get_or_create(&response).inc();
-        let duration = ServerLabels { server: server.clone(), zone, view };
-        self.request_duration.get_or_create(&duration).observe(exchange.duration.as_secs_f64());
-        let size = TransportLabels { server: server.clone(), zone, view, proto };
-        self.request_size.get_or_create(&size).observe(octets(exchange.request_octets));
-        self.response_size.get_or_create(&size).observe(octets(exchange.response_octets));
+    /// Makes counters for one writer at `address`, resolved once and for all.
+    pub(crate) fn recorder(&self, address: SocketAddr, transport: Transport) -> Recorder {
+        self.exchanges.recorder(address, transport)
     }
 
     /// Records a reply of an upstream.
@@ -263,7 +162,7 @@ impl Metrics {
         let labels = UpstreamLabels {
             proxy_name: "forward",
             to: ServerName(Arc::from(to.to_string())),
-            rcode: rcode_label(rcode),
+            rcode: rcode_label(rcode_place(rcode)),
         };
         self.upstream_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
@@ -288,6 +187,11 @@ impl Metrics {
         self.panics.inc();
     }
 
+    /// Records a query or connection that was dropped because its client has too many.
+    pub(crate) fn client_limited(&self) {
+        self.clients_limited.inc();
+    }
+
     /// Records a failure to receive.
     pub(crate) fn receive_failed(&self) {
         self.receive_errors.inc();
@@ -296,55 +200,5 @@ impl Metrics {
     /// Records a failure to send.
     pub(crate) fn send_failed(&self) {
         self.send_errors.inc();
-    }
-}
-
-/// A size as a sample; sizes of messages are exact in it.
-fn octets(size: usize) -> f64 {
-    f64::from(u32::try_from(size).unwrap_or(u32::MAX))
-}
-
-/// The label of a type: those that CoreDNS tells apart, or `other`.
-#[expect(clippy::wildcard_enum_match_arm, reason = "all the rest is `other`")]
-fn type_label(qtype: RecordType) -> &'static str {
-    match qtype {
-        RecordType::A => "A",
-        RecordType::AAAA => "AAAA",
-        RecordType::MX => "MX",
-        RecordType::SOA => "SOA",
-        RecordType::CNAME => "CNAME",
-        RecordType::PTR => "PTR",
-        RecordType::TXT => "TXT",
-        RecordType::NS => "NS",
-        RecordType::SRV => "SRV",
-        RecordType::HTTPS => "HTTPS",
-        RecordType::SVCB => "SVCB",
-        RecordType::IXFR => "IXFR",
-        RecordType::AXFR => "AXFR",
-        RecordType::ANY => "ANY",
-        RecordType::DS => "DS",
-        RecordType::DNSKEY => "DNSKEY",
-        RecordType::RRSIG => "RRSIG",
-        RecordType::NSEC => "NSEC",
-        RecordType::NSEC3 => "NSEC3",
-        _ => "other",
-    }
-}
-
-/// The label of a response code: its usual name, or `other`, so that no peer can make labels up.
-#[expect(clippy::wildcard_enum_match_arm, reason = "all the rest is `other`")]
-fn rcode_label(rcode: ResponseCode) -> &'static str {
-    match rcode {
-        ResponseCode::NoError => "NOERROR",
-        ResponseCode::FormErr => "FORMERR",
-        ResponseCode::ServFail => "SERVFAIL",
-        ResponseCode::NXDomain => "NXDOMAIN",
-        ResponseCode::NotImp => "NOTIMP",
-        ResponseCode::Refused => "REFUSED",
-        ResponseCode::BADVERS => "BADVERS",
-        ResponseCode::NotAuth => "NOTAUTH",
-        ResponseCode::NotZone => "NOTZONE",
-        ResponseCode::BADCOOKIE => "BADCOOKIE",
-        _ => "other",
     }
 }

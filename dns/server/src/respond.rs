@@ -44,6 +44,8 @@ pub struct Replied {
     pub qtype: Option<RecordType>,
     /// Who made it.
     pub source: Source,
+    /// Whether the query has the DO bit.
+    pub dnssec_ok: bool,
 }
 
 /// What to do about a message.
@@ -111,7 +113,8 @@ pub fn respond_generally(
             encode_malformed(&malformed, out);
             let qtype = malformed.question.map(|question| question.qtype);
             let rcode = malformed.rcode;
-            return Outcome::Reply(Replied { rcode, qtype, source: Source::Protocol });
+            let source = Source::Protocol;
+            return Outcome::Reply(Replied { rcode, qtype, source, dnssec_ok: false });
         }
         Parsed::Query(query) => query,
     };
@@ -119,7 +122,8 @@ pub fn respond_generally(
         Decision::Reply(mut body, source) => {
             envelope(&query, transport, policy).encode(&mut body, out);
             let qtype = Some(query.question.qtype);
-            Outcome::Reply(Replied { rcode: body.rcode, qtype, source })
+            let dnssec_ok = query.opt.is_some_and(|opt| opt.dnssec_ok);
+            Outcome::Reply(Replied { rcode: body.rcode, qtype, source, dnssec_ok })
         }
         Decision::Ask(errand) => Outcome::Ask(Box::new(Ask { query, errand })),
     }

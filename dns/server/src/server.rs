@@ -107,7 +107,7 @@ impl Server {
         };
         let metrics = Metrics::default();
         let forwarder = Forwarder::new(config.upstreams, config.forward, metrics.clone());
-        let handler = Arc::new(Handler::new(zone, policy, forwarder, metrics));
+        let handler = Arc::new(Handler::new(zone, policy, forwarder, config.clients, metrics));
         Ok(Self { sockets, handler, streams: config.streams })
     }
 

@@ -4,9 +4,11 @@
 //! §6.2.1.1): a slow upstream holds up nobody else. A client that sends nothing whole for a while,
 //! or takes no replies, is let go.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,7 +21,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::config::StreamLimits;
 use crate::frames::{Frames, framed};
 use crate::handler::{Arrival, Handled, Handler};
-use crate::metrics::Entrance;
+use crate::metrics::{Entrance, Exchange};
 use crate::respond::Transport;
 use crate::server::Stop;
 
@@ -28,6 +30,9 @@ const DRAIN: Duration = Duration::from_millis(800);
 
 /// Pause after a connection could not be accepted, for want of file descriptors for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Most reads of what arrived before the end of a connection, so that it comes to an end.
+const LAST_READS: usize = 64;
 
 /// Answers at `listener` until `stop`, then finishes what is under way.
 ///
@@ -40,8 +45,10 @@ pub(crate) async fn serve(
     mut stop: Stop,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let entrance = Entrance::new(listener.local_addr()?, Transport::Tcp);
+    let address = listener.local_addr()?;
+    let entrance = Arc::new(Entrance::new(handler.metrics(), address, Transport::Tcp));
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let seats = Seats::default();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -51,13 +58,18 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, client, slot)) => {
+                let Some(seat) = seats.take(client.ip(), limits.connections_of_client) else {
+                    handler.metrics().client_limited();
+                    tracing::debug!(%client, "connection closed: the client has too many");
+                    continue;
+                };
                 let connection = Connection::new(stream, client, &entrance, &handler, limits);
                 let stop = stop.clone();
                 connections.spawn(async move {
                     if let Err(error) = connection.run(stop).await {
                         tracing::debug!(%client, %error, "connection ended");
                     }
-                    drop(slot);
+                    drop((slot, seat));
                 });
             }
             Err(error) => {
@@ -85,12 +97,48 @@ async fn accept(
     Ok((stream, client, slot))
 }
 
+/// The connections of each client.
+#[derive(Debug, Clone, Default)]
+struct Seats(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One of them; given back when dropped.
+#[derive(Debug)]
+struct Seat {
+    seats: Seats,
+    client: IpAddr,
+}
+
+impl Seats {
+    /// Takes a seat for `client`, if it has fewer than `most`.
+    fn take(&self, client: IpAddr, most: usize) -> Option<Seat> {
+        let client = client.to_canonical();
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.get(&client).is_some_and(|taken| *taken >= most) {
+            return None;
+        }
+        *taken.entry(client).or_default() += 1;
+        Some(Seat { seats: self.clone(), client })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.seats.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut entry) = taken.entry(self.client) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
 /// One connection.
 struct Connection {
     reader: OwnedReadHalf,
     writer: OwnedWriteHalf,
     client: SocketAddr,
-    entrance: Entrance,
+    entrance: Arc<Entrance>,
     handler: Arc<Handler>,
     limits: StreamLimits,
     /// What arrived.
@@ -109,7 +157,7 @@ enum Event {
     Read(usize),
     /// A reply that had to wait is there.
     Reply(Vec<u8>),
-    /// The client was idle for too long, or the server stops.
+    /// The client was idle for too long or announces too much, or the server stops.
     Enough,
 }
 
@@ -117,7 +165,7 @@ impl Connection {
     fn new(
         stream: TcpStream,
         client: SocketAddr,
-        entrance: &Entrance,
+        entrance: &Arc<Entrance>,
         handler: &Arc<Handler>,
         limits: StreamLimits,
     ) -> Self {
@@ -126,7 +174,7 @@ impl Connection {
             reader,
             writer,
             client,
-            entrance: entrance.clone(),
+            entrance: Arc::clone(entrance),
             handler: Arc::clone(handler),
             limits,
             frames: Frames::default(),
@@ -148,7 +196,10 @@ impl Connection {
         }
         // What has arrived counts as received; left unread, it would make the kernel reset the
         // connection and take replies with it that are still on their way.
-        while self.reader.try_read_buf(self.frames.buffer()).is_ok_and(|octets| octets > 0) {
+        for _ in 0..LAST_READS {
+            if !self.reader.try_read_buf(self.frames.buffer()).is_ok_and(|octets| octets > 0) {
+                break;
+            }
             if self.frames.is_ready() {
                 self.answer().await?;
             }
@@ -168,6 +219,9 @@ impl Connection {
         if has_room && self.frames.is_ready() {
             return Ok(Event::Query);
         }
+        if self.frames.announced().is_some_and(|octets| octets > self.limits.query_octets) {
+            return Ok(Event::Enough);
+        }
         tokio::select! {
             Some(reply) = self.later.join_next() => {
                 Ok(Event::Reply(reply.map_err(io::Error::other)?))
@@ -184,15 +238,27 @@ impl Connection {
     async fn answer(&mut self) -> io::Result<()> {
         self.idle_until = Instant::now() + self.limits.idle;
         let Some(message) = self.frames.take() else { return Ok(()) };
-        let arrival = Arrival { message, client: self.client, entrance: &self.entrance };
+        let (client, transport) = (self.client, Transport::Tcp);
+        let (request_octets, received) = (message.len(), Instant::now().into_std());
+        let arrival = Arrival { message, client, transport, received };
         let mut reply = Vec::new();
-        match self.handler.handle(arrival, &mut reply) {
+        let handled = self.handler.handle(&self.handler.zone(), arrival, &mut reply);
+        match handled {
             Handled::Silence => Ok(()),
-            Handled::Reply => self.write(&reply).await,
+            Handled::Reply(replied) => {
+                self.entrance.record(&Exchange {
+                    replied,
+                    client: client.ip(),
+                    request_octets,
+                    response_octets: reply.len(),
+                    duration: received.elapsed(),
+                });
+                self.write(&reply).await
+            }
             Handled::Later(later) => {
-                let handler = Arc::clone(&self.handler);
+                let (handler, entrance) = (Arc::clone(&self.handler), Arc::clone(&self.entrance));
                 self.later.spawn(async move {
-                    handler.finish(*later, &mut reply).await;
+                    handler.finish(*later, &entrance, &mut reply).await;
                     reply
                 });
                 Ok(())

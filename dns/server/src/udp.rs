@@ -1,26 +1,26 @@
 //! Serves one UDP socket.
 //!
-//! The socket's own task answers what the zone knows without leaving the loop; what needs an
-//! upstream runs as a task beside it.
+//! The socket's own task answers what the zone knows without leaving the loop, a batch at a time;
+//! what needs an upstream runs as a task beside it. Answering from the zone allocates nothing: the
+//! room for queries and replies is used again.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::endpoint::{ControlBuffer, Endpoint, Path};
-use crate::handler::{Arrival, Handled, Handler};
-use crate::metrics::Entrance;
-use crate::respond::Transport;
+use crate::endpoint::Endpoint;
+use crate::handler::{Arrival, Handled, Handler, Later};
+use crate::metrics::{Entrance, Exchange, Recorder};
+use crate::mmsg::{BATCH, Datagram, Path, Slot};
+use crate::respond::{Replied, Transport};
 use crate::server::Stop;
 
 /// Room for a query. Longer ones are cut, and then malformed.
 const DATAGRAM_OCTETS: usize = 4096;
-
-/// Datagrams taken before other tasks get their turn.
-const BATCH: usize = 64;
 
 /// How long replies of upstreams are waited for after the order to stop.
 const DRAIN: Duration = Duration::from_millis(800);
@@ -34,16 +34,7 @@ pub(crate) async fn serve(
     handler: Arc<Handler>,
     mut stop: Stop,
 ) -> io::Result<()> {
-    let endpoint = Arc::new(Endpoint::new(socket)?);
-    let mut worker = Worker {
-        entrance: Entrance::new(endpoint.address()?, Transport::Udp),
-        endpoint,
-        handler,
-        control: ControlBuffer::new(),
-        later: JoinSet::new(),
-        query: vec![0; DATAGRAM_OCTETS],
-        reply: Vec::with_capacity(DATAGRAM_OCTETS),
-    };
+    let mut worker = Worker::new(Endpoint::new(socket)?, handler)?;
     loop {
         tokio::select! {
             () = stop.ordered() => break,
@@ -61,13 +52,22 @@ pub(crate) async fn serve(
 /// The state of the loop over one socket.
 struct Worker {
     endpoint: Arc<Endpoint>,
-    entrance: Entrance,
     handler: Arc<Handler>,
+    /// Where what is answered at once is counted.
+    recorder: Recorder,
+    /// Where what is answered later is counted.
+    entrance: Arc<Entrance>,
     /// Replies that need an upstream.
     later: JoinSet<()>,
-    control: ControlBuffer,
-    query: Vec<u8>,
-    reply: Vec<u8>,
+    queries: Vec<Slot>,
+    replies: Vec<ReplyRoom>,
+}
+
+/// Room for a reply, and what it is where there is one.
+#[derive(Debug, Default)]
+struct ReplyRoom {
+    octets: Vec<u8>,
+    reply: Option<(Replied, Path)>,
 }
 
 /// Whether more datagrams may be waiting.
@@ -80,45 +80,92 @@ enum Queue {
 }
 
 impl Worker {
+    fn new(endpoint: Endpoint, handler: Arc<Handler>) -> io::Result<Self> {
+        let address = endpoint.address()?;
+        Ok(Self {
+            recorder: handler.metrics().recorder(address, Transport::Udp),
+            entrance: Arc::new(Entrance::new(handler.metrics(), address, Transport::Udp)),
+            endpoint: Arc::new(endpoint),
+            handler,
+            later: JoinSet::new(),
+            queries: (0..BATCH).map(|_| Slot::new(DATAGRAM_OCTETS)).collect(),
+            replies: (0..BATCH).map(|_| ReplyRoom::default()).collect(),
+        })
+    }
+
     /// Answers what is waiting in the socket, up to one batch.
     async fn take_batch(&mut self) -> Queue {
-        for _ in 0..BATCH {
-            match self.endpoint.receive(&mut self.query, &mut self.control) {
-                Ok((octets, path)) => self.answer(octets, path).await,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Queue::Empty,
-                Err(error) => {
+        match self.endpoint.receive(&mut self.queries) {
+            Ok(received) => {
+                self.answer(received);
+                self.send().await;
+                Queue::PerhapsMore
+            }
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
                     self.handler.metrics().receive_failed();
                     tracing::debug!(%error, "cannot receive");
-                    return Queue::Empty;
+                }
+                Queue::Empty
+            }
+        }
+    }
+
+    /// Answers the first `count` datagrams, now or later.
+    fn answer(&mut self, count: usize) {
+        let received = Instant::now().into_std();
+        let zone = self.handler.zone();
+        for (query, room) in self.queries[..count].iter().zip(&mut self.replies) {
+            let Some((message, path)) = query.datagram() else { continue };
+            // There is nobody at these to receive a reply.
+            if path.client.port() == 0 || path.client.ip().is_unspecified() {
+                continue;
+            }
+            let arrival =
+                Arrival { message, client: path.client, transport: Transport::Udp, received };
+            match self.handler.handle(&zone, arrival, &mut room.octets) {
+                Handled::Silence => {}
+                Handled::Reply(replied) => room.reply = Some((replied, path)),
+                Handled::Later(later) => {
+                    self.later.spawn(finish(
+                        Arc::clone(&self.handler),
+                        Arc::clone(&self.endpoint),
+                        Arc::clone(&self.entrance),
+                        (*later, path),
+                    ));
                 }
             }
         }
-        Queue::PerhapsMore
+        drop(zone);
+        self.record(count, received.elapsed());
     }
 
-    /// Answers one datagram, now or later.
-    async fn answer(&mut self, octets: usize, path: Path) {
-        // There is nobody at these to receive a reply.
-        if path.client.port() == 0 || path.client.ip().is_unspecified() {
-            return;
-        }
-        let arrival = Arrival {
-            message: &self.query[..octets],
-            client: path.client,
-            entrance: &self.entrance,
-        };
-        match self.handler.handle(arrival, &mut self.reply) {
-            Handled::Silence => {}
-            Handled::Reply => reply(&self.handler, &self.endpoint, &self.reply, path).await,
-            Handled::Later(later) => {
-                let (handler, endpoint) = (Arc::clone(&self.handler), Arc::clone(&self.endpoint));
-                self.later.spawn(async move {
-                    let mut message = Vec::new();
-                    handler.finish(*later, &mut message).await;
-                    reply(&handler, &endpoint, &message, path).await;
+    /// Records the replies to the first `count` datagrams, which all took so long.
+    fn record(&mut self, count: usize, duration: Duration) {
+        for (query, room) in self.queries[..count].iter().zip(&self.replies) {
+            if let (Some((message, _)), Some((replied, path))) = (query.datagram(), room.reply) {
+                self.recorder.record(&Exchange {
+                    replied,
+                    client: path.client.ip(),
+                    request_octets: message.len(),
+                    response_octets: room.octets.len(),
+                    duration,
                 });
             }
         }
+    }
+
+    /// Sends the replies of the batch.
+    async fn send(&mut self) {
+        let replies: ArrayVec<Datagram<'_>, BATCH> = self
+            .replies
+            .iter_mut()
+            .filter_map(|room| {
+                let (_, path) = room.reply.take()?;
+                Some(Datagram { octets: &room.octets, path })
+            })
+            .collect();
+        send(&self.handler, &self.endpoint, &replies).await;
     }
 
     /// Answers what has come in already and waits for what upstreams owe, up to a limit.
@@ -143,10 +190,27 @@ impl Worker {
     }
 }
 
-/// Sends a reply; one that cannot be sent is counted, and the client asks again.
-async fn reply(handler: &Handler, endpoint: &Endpoint, message: &[u8], path: Path) {
-    if let Err(error) = endpoint.send(message, path).await {
-        handler.metrics().send_failed();
-        tracing::debug!(client = %path.client, %error, "cannot reply");
-    }
+/// Makes the reply to a query that needs an upstream.
+async fn finish(
+    handler: Arc<Handler>,
+    endpoint: Arc<Endpoint>,
+    entrance: Arc<Entrance>,
+    (later, path): (Later, Path),
+) {
+    let mut octets = Vec::new();
+    handler.finish(later, &entrance, &mut octets).await;
+    send(&handler, &endpoint, &[Datagram { octets: &octets, path }]).await;
 }
+
+/// Sends replies; one that cannot be sent is counted, and the client asks again.
+async fn send(handler: &Handler, endpoint: &Endpoint, replies: &[Datagram<'_>]) {
+    let failed = |datagram: &Datagram<'_>, error| {
+        handler.metrics().send_failed();
+        tracing::debug!(client = %datagram.path.client, %error, "cannot reply");
+    };
+    endpoint.send(replies, failed).await;
+}
+
+#[cfg(test)]
+#[path = "udp_tests.rs"]
+mod tests;

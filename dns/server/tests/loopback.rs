@@ -5,12 +5,13 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
-use podway_dns_server::{BindError, Server, ServerConfig};
+use podway_dns_server::{BindError, ClientLimits, Server, ServerConfig, StreamLimits};
 use prometheus_client::registry::Registry;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -190,6 +191,9 @@ async fn metrics_have_the_names_that_dashboards_ask_for() {
     server.udp(&query(1, &local("web"), RecordType::AAAA)).await;
     server.tcp(&query(1, &local("nosuch"), RecordType::A)).await;
     server.udp(&query(1, "example.com.", RecordType::A)).await;
+    let mut signed = edns_query(1, &local("web"), RecordType::A, 1232);
+    signed.edns.as_mut().unwrap().set_dnssec_ok(true);
+    server.udp(&signed).await;
     let mut registry = Registry::default();
     server.metrics.register(&mut registry);
     let mut text = String::new();
@@ -205,7 +209,9 @@ async fn metrics_have_the_names_that_dashboards_ask_for() {
         format!(
             "coredns_dns_responses_total{{{address},zone=\".\",view=\"\",rcode=\"SERVFAIL\",plugin=\"forward\"}} 1"
         ),
-        format!("coredns_dns_request_duration_seconds_count{{{address},zone=\".\",view=\"\"}} 3"),
+        format!("coredns_dns_request_duration_seconds_count{{{address},zone=\".\",view=\"\"}} 4"),
+        format!("coredns_dns_do_requests_total{{{address},zone=\".\",view=\"\"}} 1"),
+        "podway_dns_client_limited_total 0".to_owned(),
         format!(
             "coredns_dns_response_size_bytes_count{{{address},zone=\".\",view=\"\",proto=\"tcp\"}} 1"
         ),
@@ -213,5 +219,116 @@ async fn metrics_have_the_names_that_dashboards_ask_for() {
     for line in lines {
         assert!(text.contains(&line), "{line} is not in\n{text}");
     }
+    server.stop().await;
+}
+
+/// What is shown of one metric without labels.
+fn shown(metrics: &podway_dns_server::Metrics, name: &str) -> String {
+    let mut registry = Registry::default();
+    metrics.register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn every_datagram_of_a_burst_is_answered_from_the_address_it_went_to() {
+    let listen = vec!["0.0.0.0:0".parse().unwrap()];
+    let server = start(ServerConfig { listen, ..config(&[]) }, zone());
+    let mut clients = Vec::new();
+    for host in 1..=8 {
+        let asked = SocketAddr::new(IpAddr::from([127, 0, 9, host]), server.address.port());
+        clients.push(UdpClient::connect(asked).await);
+    }
+    let names = ["web", "nosuch", "big"].map(local);
+    for id in 0..100_u16 {
+        let name = &names[usize::from(id) % names.len()];
+        let message = query(id, name, RecordType::A).to_vec().unwrap();
+        for client in &clients {
+            client.send(&message).await;
+        }
+    }
+    // A connected socket takes replies from the address it asked and no other.
+    for client in &clients {
+        for id in 0..100_u16 {
+            let reply = client.receive_message().await;
+            assert_eq!(reply.metadata.id, id);
+            assert_eq!(reply.answers.is_empty(), id % 3 == 1, "{id}");
+            assert_eq!(reply.metadata.truncation, id % 3 == 2, "{id}");
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn client_that_asks_too_much_gets_no_more_and_others_do() {
+    let clients = ClientLimits {
+        queries_per_second: NonZeroU32::new(1),
+        burst: NonZeroU32::new(3).unwrap(),
+        ..ClientLimits::default()
+    };
+    let server = start(ServerConfig { clients, ..config(&[]) }, zone());
+    let greedy = UdpSocket::bind("127.0.0.2:0").unwrap();
+    greedy.connect(server.address).unwrap();
+    let message = |id| query(id, &local("web"), RecordType::A).to_vec().unwrap();
+    for id in 0..200 {
+        greedy.send(&message(id)).unwrap();
+    }
+    let modest = UdpClient::connect(server.address).await;
+    modest.send(&message(7)).await;
+    assert_eq!(modest.receive_message().await.metadata.id, 7);
+    within("the denials", async {
+        while shown(&server.metrics, "podway_dns_client_limited_total").parse::<u32>().unwrap()
+            < 190
+        {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn connections_of_one_client_are_limited() {
+    let streams = StreamLimits { connections_of_client: 2, ..StreamLimits::default() };
+    let server = start(ServerConfig { streams, ..config(&[]) }, zone());
+    let message = framed(&query(1, &local("web"), RecordType::A).to_vec().unwrap());
+    let mut connections = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(&message).await.unwrap();
+        assert_eq!(read_framed(&mut stream).await.metadata.id, 1);
+        connections.push(stream);
+    }
+    let mut third = TcpStream::connect(server.address).await.unwrap();
+    let mut rest = Vec::new();
+    let end = tokio::io::AsyncReadExt::read_to_end(&mut third, &mut rest);
+    assert_eq!(within("the end of the third connection", end).await.unwrap(), 0);
+    drop(connections.pop());
+    within("room for another connection", async {
+        loop {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            stream.write_all(&message).await.ok();
+            if tokio::io::AsyncReadExt::read_u16(&mut stream).await.is_ok() {
+                return;
+            }
+        }
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn client_that_announces_too_much_is_let_go_with_its_replies() {
+    let server = start(config(&[]), zone());
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let message = framed(&query(1, &local("web"), RecordType::A).to_vec().unwrap());
+    stream.write_all(&message).await.unwrap();
+    stream.write_all(&4097_u16.to_be_bytes()).await.unwrap();
+    assert_eq!(read_framed(&mut stream).await.metadata.id, 1);
+    let mut rest = Vec::new();
+    let end = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest);
+    assert_eq!(within("the end of the connection", end).await.unwrap(), 0);
     server.stop().await;
 }
