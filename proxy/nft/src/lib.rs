@@ -18,6 +18,7 @@
 //! | [`encode`] | a transaction as nfnetlink bytes |
 //! | [`fake`] | a kernel in memory: refuses what the kernel refuses, and routes packets |
 //! | [`kernel`] | EDGE: commits transactions |
+//! | [`socket`] | EDGE: the nfnetlink socket |
 //! | [`monitor`] | EDGE: tells when somebody else changes our tables |
 
 mod decode;
@@ -32,5 +33,5 @@ pub mod program;
 pub mod ruleset;
 pub mod schema;
 pub mod slots;
-mod socket;
+pub mod socket;
 pub mod transaction;

@@ -1,4 +1,4 @@
-//! EDGE: the nfnetlink socket.
+//! EDGE: the nfnetlink socket, also for other subsystems of netfilter.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -13,10 +13,10 @@ use crate::decode::attributes;
 use crate::encode::{HEADER_BYTES, message_length};
 
 /// `NLMSG_ERROR`, also the type of an acknowledgement.
-pub(crate) const NLMSG_ERROR: u16 = 2;
+pub const NLMSG_ERROR: u16 = 2;
 
 /// `NLMSG_DONE`: the end of a listing.
-pub(crate) const NLMSG_DONE: u16 = 3;
+pub const NLMSG_DONE: u16 = 3;
 
 /// `NLMSGERR_ATTR_MSG`: the kernel's own words.
 const NLMSGERR_ATTR_MSG: u16 = 1;
@@ -29,33 +29,36 @@ const RECEIVE_BYTES: usize = 8 << 20;
 
 /// A netlink socket to the netfilter subsystem.
 #[derive(Debug)]
-pub(crate) struct NetfilterSocket(Socket);
+pub struct NetfilterSocket(Socket);
 
 /// One message as it came.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Received<'bytes> {
+pub struct Received<'bytes> {
     /// Type of the message.
-    pub(crate) kind: u16,
+    pub kind: u16,
     /// Sequence number of the request it belongs to.
-    pub(crate) sequence: u32,
+    pub sequence: u32,
     /// Port of the socket whose request it belongs to.
-    pub(crate) port: u32,
+    pub port: u32,
     /// What follows the header.
-    pub(crate) payload: &'bytes [u8],
+    pub payload: &'bytes [u8],
 }
 
 /// What an acknowledgement says.
 #[derive(Debug)]
-pub(crate) struct Acknowledgement {
+pub struct Acknowledgement {
     /// `None`: done. Otherwise why not.
-    pub(crate) error: Option<io::Error>,
+    pub error: Option<io::Error>,
     /// The kernel's own words, where it has any.
-    pub(crate) reason: Option<String>,
+    pub reason: Option<String>,
 }
 
 impl NetfilterSocket {
     /// Opens and binds a socket.
-    pub(crate) fn open() -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// No netlink, or no memory.
+    pub fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         socket.bind_auto()?;
         socket.set_non_blocking(true)?;
@@ -67,7 +70,10 @@ impl NetfilterSocket {
     }
 
     /// The port id that the kernel knows the socket by.
-    pub(crate) fn port_id(&self) -> io::Result<u32> {
+    ///
+    /// # Errors
+    /// The socket is unusable.
+    pub fn port_id(&self) -> io::Result<u32> {
         let mut address = SocketAddr::new(0, 0);
         self.0.get_address(&mut address)?;
         Ok(address.port_number())
@@ -76,7 +82,10 @@ impl NetfilterSocket {
     /// Sends `bytes` as one datagram, making room for it first.
     ///
     /// The kernel handles the messages in it before this returns.
-    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// It was not sent.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
         // The kernel counts its own overhead against the limit; twice the bytes is what it allows
         // for that anyway (`SO_SNDBUF` in socket(7)). Only the first user namespace may pass
         // `net.core.wmem_max`; in another a table of more than twice that is too long a message.
@@ -88,7 +97,10 @@ impl NetfilterSocket {
     }
 
     /// Waits until there is something to receive; `false` when `timeout` has passed first.
-    pub(crate) fn wait(&self, timeout: Duration) -> io::Result<bool> {
+    ///
+    /// # Errors
+    /// The socket is unusable.
+    pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
         let mut poll_fd = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
         match poll(&mut poll_fd, timeout) {
@@ -99,7 +111,10 @@ impl NetfilterSocket {
     }
 
     /// Receives one datagram without waiting; `None` when there is none.
-    pub(crate) fn receive(&self) -> io::Result<Option<Vec<u8>>> {
+    ///
+    /// # Errors
+    /// The socket's own; `ENOBUFS` where messages were lost.
+    pub fn receive(&self) -> io::Result<Option<Vec<u8>>> {
         match self.0.recv_from_full() {
             Ok((bytes, _)) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -108,13 +123,16 @@ impl NetfilterSocket {
     }
 
     /// Joins or leaves the group that tells of every change of nftables.
-    pub(crate) fn listen(&self, group: u32, on: bool) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn listen(&self, group: u32, on: bool) -> io::Result<()> {
         if on { self.0.add_membership(group) } else { self.0.drop_membership(group) }
     }
 }
 
 /// The messages of a datagram; an incomplete one ends it.
-pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Received<'_>> {
+pub fn messages(datagram: &[u8]) -> impl Iterator<Item = Received<'_>> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
         let header: &[u8; HEADER_BYTES] = rest.first_chunk()?;
@@ -134,7 +152,8 @@ pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Received<'_>> {
 
 impl Acknowledgement {
     /// Reads the payload of an `NLMSG_ERROR`; `None` when it is too short.
-    pub(crate) fn read(payload: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn read(payload: &[u8]) -> Option<Self> {
         let code = i32::from_ne_bytes(*payload.first_chunk()?);
         let error = (code != 0).then(|| io::Error::from_raw_os_error(-code));
         // The request's header comes back, then attributes.

@@ -34,7 +34,7 @@ const FAMILY_HEADER_BYTES: usize = 4;
 /// which parts of the tuple a flow must have.
 const FILTER_DESTINATION: u32 = 1 << 1;
 const FILTER_PROTOCOL: u32 = 1 << 3;
-const FILTER_DESTINATION_PORT: u32 = 1 << 5;
+const FILTER_PORT: u32 = 1 << 5;
 
 /// The zone that packets are in unless a rule of somebody else says otherwise.
 const DEFAULT_ZONE: u16 = 0;
@@ -44,7 +44,7 @@ const DEFAULT_ZONE: u16 = 0;
 pub(super) enum Selection {
     /// Those of a protocol.
     Protocol(Protocol),
-    /// Those to a frontend.
+    /// Those to a frontend; for IPv6 also others of its protocol and port.
     Frontend(FrontendKey),
 }
 
@@ -80,20 +80,23 @@ pub(super) fn dump(family: Family, selection: &Selection) -> Vec<u8> {
                 .nested_filter()
                 .push_orig_flags(FILTER_PROTOCOL),
             Selection::Frontend(key) => {
-                let address = tuple.nested_tuple_ip();
-                let address = match key.address {
-                    IpAddr::V4(to) => address.push_ip_v4_dst(to),
-                    IpAddr::V6(to) => address.push_ip_v6_dst(to),
+                let (tuple, flags) = match key.address {
+                    IpAddr::V4(to) => {
+                        let tuple = tuple.nested_tuple_ip().push_ip_v4_dst(to).end_nested();
+                        (tuple, FILTER_DESTINATION | FILTER_PORT)
+                    }
+                    // The kernel (6.18 and before) leaves out just the flows to an IPv6 address
+                    // that it is asked for: `ctnetlink_filter_match_tuple` compares the wrong way.
+                    IpAddr::V6(_) => (tuple, FILTER_PORT),
                 };
-                address
-                    .end_nested()
+                tuple
                     .nested_tuple_proto()
                     .push_proto_num(key.protocol.number())
                     .push_proto_dst_port(key.port.number())
                     .end_nested()
                     .end_nested()
                     .nested_filter()
-                    .push_orig_flags(FILTER_DESTINATION | FILTER_PROTOCOL | FILTER_DESTINATION_PORT)
+                    .push_orig_flags(FILTER_PROTOCOL | flags)
             }
         }
         .end_nested();
