@@ -5,6 +5,8 @@
 
 use std::ffi::OsString;
 
+use std::path::PathBuf;
+
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Kubernetes Services and names, served by one process per node.
@@ -28,8 +30,20 @@ pub(crate) enum Command {
     Plan(Box<PlanArgs>),
     /// Remove everything that podway ever put into the kernel, and nothing else.
     Cleanup,
+    /// Print what a Corefile means, or every mistake in it.
+    Corefile(CorefileArgs),
     /// Print the version.
     Version,
+}
+
+/// Flags of `podway corefile`.
+#[derive(Debug, Args)]
+pub(crate) struct CorefileArgs {
+    /// The Corefile.
+    pub(crate) file: PathBuf,
+    /// Leave out plugins that are not supported, with a warning, instead of refusing them.
+    #[arg(long)]
+    pub(crate) corefile_lenient: bool,
 }
 
 /// Flags of `podway run`.

@@ -8,6 +8,7 @@
 //! | `run` | `podway run`: from start to drain |
 //! | `inspect` | `podway plan` |
 //! | `cleanup` | `podway cleanup` |
+//! | `corefile` | `podway corefile` |
 //! | `interfaces` | addresses of the node, as they change |
 //! | `names` | the zone, kept at the newest snapshot |
 //! | `admin`, `metrics`, `readiness` | how the daemon is |
@@ -26,6 +27,7 @@ mod args;
 mod build;
 mod cleanup;
 mod config;
+mod corefile;
 mod environment;
 mod inspect;
 mod interfaces;
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Plan(args) => inspect::plan(args),
         Command::Cleanup => cleanup::cleanup(),
+        Command::Corefile(args) => corefile::corefile(args),
         Command::Version => version().map_err(Into::into),
     };
     match result {

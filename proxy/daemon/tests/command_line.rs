@@ -190,3 +190,26 @@ fn folder_that_is_not_there_is_an_error() {
     assert!(stderr(&output).contains("/nonexistent/folder"), "{}", stderr(&output));
     assert!(stdout(&output).is_empty());
 }
+
+#[test]
+fn corefile_is_explained_or_every_mistake_is_listed() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("Corefile");
+    let path = path.to_str().unwrap();
+    std::fs::write(folder.path().join("upstream"), "forward . 192.0.2.1\n").unwrap();
+    std::fs::write(path, ".:53 {\n    cache 30\n    import upstream\n}\n").unwrap();
+    let explained = podway(&["corefile", path]);
+    assert!(explained.status.success(), "{}", stderr(&explained));
+    assert!(stdout(&explained).contains("192.0.2.1"), "imports are read: {}", stdout(&explained));
+
+    std::fs::write(path, ".:53 {\n    cashe 30\n    forward .\n}\n").unwrap();
+    let refused = podway(&["corefile", path]);
+    assert_eq!(refused.status.code(), Some(1));
+    for mistake in ["Corefile:2:5: no plugin is called \"cashe\"", "Corefile:3:"] {
+        assert!(stderr(&refused).contains(mistake), "{}", stderr(&refused));
+    }
+
+    let missing = podway(&["corefile", "/nonexistent/Corefile"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(stderr(&missing).contains("/nonexistent/Corefile"), "{}", stderr(&missing));
+}
