@@ -127,6 +127,13 @@ pub(crate) struct ProxyArgs {
     /// Range of which Services may claim externalIPs (repeatable); without it none may.
     #[arg(long = "allow-external-ips", value_name = "CIDR", value_delimiter = ',')]
     pub(crate) allow_external_ips: Vec<String>,
+    /// Reset TCP connections to endpoints that are gone, instead of letting clients find out.
+    ///
+    /// Gone is an endpoint that has been in no EndpointSlice for 10 s. A connection is reset when its
+    /// client next sends something.
+    #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
+          num_args = 0..=1, require_equals = true)]
+    pub(crate) reset_dead_tcp: String,
 }
 
 /// Where names are answered, and who is asked for the others.

@@ -11,6 +11,7 @@ use podway_cluster_model::name::NodeName;
 use podway_dns_server::resolv_conf::{self, Skipped};
 use podway_dns_zone::ZoneConfig;
 use podway_proxy_plan::policy::{NodePortAddresses, Policy};
+use podway_proxy_plan::stale_flows::DeadTcp;
 use tracing_subscriber::filter::Targets;
 
 use crate::args::{AdminArgs, ClusterArgs, DnsArgs, LogArgs, ProxyArgs, RunArgs};
@@ -59,6 +60,8 @@ pub(crate) struct ProxyConfig {
     pub(crate) masquerade_bit: u8,
     /// Addresses found on the interfaces.
     pub(crate) interfaces: Vec<IpAddr>,
+    /// What becomes of TCP connections to endpoints that are gone.
+    pub(crate) dead_tcp: DeadTcp,
 }
 
 /// Where names are answered, and who is asked for the others.
@@ -224,6 +227,7 @@ fn proxy(
         .keep_all(parse::words(&args.allow_external_ips).map(|text| {
             parse::cidr("--allow-external-ips", text, "a CIDR such as 203.0.113.0/24")
         }));
+    let reset_dead_tcp = errors.keep(parse::switch("--reset-dead-tcp", &args.reset_dead_tcp));
     mode?;
     Some(ProxyConfig {
         policy: Policy {
@@ -235,6 +239,7 @@ fn proxy(
         },
         masquerade_bit: masquerade_bit?,
         interfaces: environment.interfaces.clone(),
+        dead_tcp: if reset_dead_tcp? { DeadTcp::Reset } else { DeadTcp::Keep },
     })
 }
 

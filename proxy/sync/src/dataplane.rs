@@ -1,11 +1,16 @@
-//! What the loop needs of a kernel, and that nftables is one.
+//! What the loop needs of a kernel, and that Linux with nftables is one.
 
 use std::error::Error;
+use std::io;
 
 use podway_proxy_nft::encode::Message;
 use podway_proxy_nft::kernel::{BackendError, Kernel};
 use podway_proxy_nft::monitor::{Alone, Silencer};
 use podway_proxy_nft::transaction::{Change, Transaction};
+use podway_proxy_plan::plan::Family;
+use podway_proxy_plan::stale_flows::Permitted;
+
+use crate::conntrack::Conntrack;
 
 /// `EOPNOTSUPP`: what nf_tables says of a table of a family that it does not have.
 const UNSUPPORTED_FAMILY: i32 = 95;
@@ -23,19 +28,26 @@ pub(crate) trait Dataplane {
 
     /// Whether `error` says that the kernel lacks the family of the transaction.
     fn lacks_family(error: &Self::Error) -> bool;
+
+    /// Forgets the tracked flows of `family` that `permitted` forbids; gives how many there were.
+    ///
+    /// # Errors
+    /// Some may be forgotten already.
+    fn forget(&mut self, family: Family, permitted: &Permitted) -> io::Result<usize>;
 }
 
 /// The kernel's nftables.
 pub(crate) struct Nftables {
     pub(crate) kernel: Kernel,
     pub(crate) silencer: Silencer,
+    pub(crate) flows: Conntrack,
 }
 
 impl Dataplane for Nftables {
     type Error = BackendError;
 
     fn commit(&mut self, transaction: &Transaction) -> Result<(), BackendError> {
-        let Self { kernel, silencer } = self;
+        let Self { kernel, silencer, flows: _ } = self;
         let write = || kernel.commit(transaction).map(drop);
         match transaction.change {
             Change::Elements { .. } => write(),
@@ -56,5 +68,9 @@ impl Dataplane for Nftables {
             }
             BackendError::Open(_) | BackendError::Unavailable { .. } => false,
         }
+    }
+
+    fn forget(&mut self, family: Family, permitted: &Permitted) -> io::Result<usize> {
+        self.flows.forget(family, permitted)
     }
 }

@@ -13,6 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::chain::Chain;
 use crate::dataplane::Dataplane;
+use crate::doubts::Doubts;
 use crate::engine::{Engine, Step};
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -66,6 +67,7 @@ pub(crate) struct Driver<D> {
     /// When the oldest change was seen that the kernel does not have.
     pub(crate) unsynced_since: PerFamily<Option<Instant>>,
     pub(crate) counting: Counting,
+    pub(crate) doubts: Doubts,
 }
 
 /// What a wait ended with.
@@ -82,7 +84,7 @@ impl<D: Dataplane> Driver<D> {
     pub(crate) async fn run(mut self) {
         let mut source_gone = false;
         loop {
-            let due = self.engine.next_due();
+            let due = self.next_due();
             let woken = tokio::select! {
                 biased;
                 event = self.events.recv() => Woken::Event(event.unwrap_or(Event::Stop)),
@@ -109,7 +111,18 @@ impl<D: Dataplane> Driver<D> {
             for family in self.engine.due(now()) {
                 self.write_whole(family);
             }
+            // After the rules: a flow that is forgotten before would be sent by the old ones.
+            for family in Family::ALL {
+                self.forget_stale(family);
+            }
         }
+    }
+
+    /// When there is next something to do that nobody tells of.
+    fn next_due(&self) -> Option<Instant> {
+        let in_step = Family::ALL.into_iter().filter(|family| self.engine.is_in_step(*family));
+        let doubts = in_step.filter_map(|family| self.doubts.next_due(family));
+        self.engine.next_due().into_iter().chain(doubts).min()
     }
 
     fn follow(&mut self, view: &View) {
@@ -130,7 +143,8 @@ impl<D: Dataplane> Driver<D> {
 
     /// Writes what a step asks for; its oldest change was seen at `since`.
     fn take(&mut self, step: Step, since: Instant) {
-        let Step { changes, concerned, transactions } = step;
+        let Step { changes, concerned, transactions, suspects } = step;
+        self.doubts.add(suspects, now());
         self.metrics.planned(self.counting.follow(&changes));
         log_conflicts(&changes);
         for family in concerned {
@@ -210,6 +224,39 @@ impl<D: Dataplane> Driver<D> {
                     "write failed; the whole table will be written"
                 );
                 false
+            }
+        }
+    }
+
+    /// Has the kernel forget flows of `family` that go where they may not any more.
+    fn forget_stale(&mut self, family: Family) {
+        if !self.engine.is_in_step(family) {
+            return;
+        }
+        let doubtful = self.doubts.take_due(family, now());
+        if doubtful.is_empty() {
+            return;
+        }
+        let started = now();
+        let permitted = self.engine.permitted(&doubtful);
+        match self.dataplane.forget(family, &permitted) {
+            Ok(forgotten) => {
+                self.metrics.forgot(family, forgotten, started.elapsed());
+                debug!(
+                    family = label(family),
+                    frontends = doubtful.len(),
+                    forgotten,
+                    "tracked flows looked at"
+                );
+            }
+            Err(error) => {
+                self.metrics.forgetting_failed(family);
+                self.doubts.put_back(doubtful, now());
+                warn!(
+                    family = label(family),
+                    %error,
+                    "tracked flows cannot be looked at; clients of endpoints that are gone may hang"
+                );
             }
         }
     }

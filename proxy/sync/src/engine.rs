@@ -4,6 +4,7 @@
 //! its whole table is written once that is due. Behind it is at the first snapshot, after a failure,
 //! after somebody else touched the table, and once an hour.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 use podway_cluster_model::snapshot::{Delta, Snapshot};
 use podway_proxy_nft::program::Program;
 use podway_proxy_nft::transaction::Transaction;
-use podway_proxy_plan::plan::Family;
+use podway_proxy_plan::plan::{Family, FrontendKey};
 use podway_proxy_plan::planner::{Changes, Planner};
+use podway_proxy_plan::stale_flows::{self, DeadTcp, Permitted};
 
 use crate::per_family::PerFamily;
 
@@ -44,6 +46,7 @@ pub(crate) struct Engine {
     /// The newest snapshot; until there is one, what an earlier run left in the kernel stays.
     snapshot: Option<Arc<Snapshot>>,
     families: PerFamily<Standing>,
+    dead_tcp: DeadTcp,
 }
 
 /// How a family's table stands to the program.
@@ -68,22 +71,26 @@ pub(crate) struct Step {
     pub(crate) concerned: Vec<Family>,
     /// Changes of tables that are in step.
     pub(crate) transactions: Vec<Transaction>,
+    /// Frontends with tracked flows that may have to be forgotten once the change is written.
+    pub(crate) suspects: BTreeSet<FrontendKey>,
 }
 
 impl Engine {
     /// An engine that has seen nothing.
-    pub(crate) fn new(planner: Planner, program: Program) -> Self {
-        Self { planner, program, snapshot: None, families: PerFamily::new(|_| Standing::Unseen) }
+    pub(crate) fn new(planner: Planner, program: Program, dead_tcp: DeadTcp) -> Self {
+        let families = PerFamily::new(|_| Standing::Unseen);
+        Self { planner, program, snapshot: None, families, dead_tcp }
     }
 
     /// Follows a snapshot; the first one makes every table due.
     pub(crate) fn follow(&mut self, snapshot: &Arc<Snapshot>, delta: &Delta, now: Instant) -> Step {
-        let first = self.snapshot.replace(Arc::clone(snapshot)).is_none();
-        if first {
+        let before = self.snapshot.replace(Arc::clone(snapshot));
+        if before.is_none() {
             self.families = PerFamily::new(|_| Standing::Behind { due: now, failures: 0 });
         }
         let changes = self.planner.update(snapshot, delta);
-        self.step(changes, first)
+        let suspects = self.suspects(before.as_deref(), delta, &changes);
+        Step { suspects, ..self.step(changes, before.is_none()) }
     }
 
     /// Follows a change of the addresses on the node's interfaces.
@@ -93,7 +100,31 @@ impl Engine {
             Some(snapshot) => self.planner.update(snapshot, &Delta::default()),
             None => Changes::default(),
         };
-        self.step(changes, false)
+        let suspects = self.suspects(self.snapshot.as_deref(), &Delta::default(), &changes);
+        Step { suspects, ..self.step(changes, false) }
+    }
+
+    /// The frontends that a change made doubtful; none at the start, where nobody knows the change.
+    fn suspects(
+        &self,
+        before: Option<&Snapshot>,
+        delta: &Delta,
+        changes: &Changes,
+    ) -> BTreeSet<FrontendKey> {
+        let (Some(before), Some(after)) = (before, self.snapshot.as_deref()) else {
+            return BTreeSet::new();
+        };
+        let planner = &self.planner;
+        let change = stale_flows::Change { before, after, delta, changes, planner };
+        stale_flows::suspects(change, self.dead_tcp)
+    }
+
+    /// Who may keep flows to `frontends` by now.
+    pub(crate) fn permitted(&self, frontends: &[FrontendKey]) -> Permitted {
+        match &self.snapshot {
+            Some(snapshot) => Permitted::at(frontends.iter().copied(), &self.planner, snapshot),
+            None => Permitted::default(),
+        }
     }
 
     /// Takes over `changes`; `all` families are concerned where the kernel may hold anything.
@@ -113,7 +144,7 @@ impl Engine {
             .into_iter()
             .filter(|transaction| in_step(transaction) && !transaction.is_empty())
             .collect();
-        Step { changes, concerned, transactions }
+        Step { changes, concerned, transactions, suspects: BTreeSet::new() }
     }
 
     /// Somebody else touched the table of `family`; says whether it will be repaired.
@@ -168,6 +199,11 @@ impl Engine {
     /// The kernel does not know `family`: it is left alone from now on.
     pub(crate) fn unsupported(&mut self, family: Family) {
         *self.families.of_mut(family) = Standing::Unsupported;
+    }
+
+    /// Whether the table of `family` is what the program says.
+    pub(crate) fn is_in_step(&self, family: Family) -> bool {
+        matches!(self.families.of(family), Standing::InStep { .. })
     }
 
     /// Whether every table that can be written was, and there is one.

@@ -15,6 +15,7 @@ use podway_proxy_nft::program::{Options, Program};
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::planner::Planner;
 use podway_proxy_plan::policy::Policy;
+use podway_proxy_plan::stale_flows::DeadTcp;
 
 use crate::engine::Engine;
 
@@ -28,7 +29,8 @@ pub(crate) enum Stack {
 /// An engine that has seen nothing.
 pub(crate) fn engine() -> Engine {
     let node = NodeView::bare(NodeName::new("node-a").unwrap());
-    Engine::new(Planner::new(Policy::default(), node), Program::new(Options::default()))
+    let planner = Planner::new(Policy::default(), node);
+    Engine::new(planner, Program::new(Options::default()), DeadTcp::Keep)
 }
 
 /// Publishes what the builder made of `changes`.
@@ -89,4 +91,14 @@ pub(crate) fn slice(number: u8, endpoints: u8) -> Change {
 /// The name of Service `number`.
 pub(crate) fn name(number: u8) -> ServiceName {
     ServiceName::new("shop", &format!("web-{number}")).unwrap()
+}
+
+/// The same Service or slice with its port for UDP.
+pub(crate) fn udp(mut change: Change) -> Change {
+    match &mut change {
+        Change::Service(service) => service.ports[0].protocol = Protocol::Udp,
+        Change::Slice(slice) => slice.ports[0].protocol = Protocol::Udp,
+        _ => {}
+    }
+    change
 }

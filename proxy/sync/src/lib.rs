@@ -34,10 +34,13 @@ use podway_proxy_nft::program::{Options, Program};
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::planner::Planner;
 use podway_proxy_plan::policy::Policy;
+use podway_proxy_plan::stale_flows::DeadTcp;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::conntrack::Conntrack;
 use crate::dataplane::Nftables;
+use crate::doubts::Doubts;
 use crate::driver::{Driver, Event};
 use crate::engine::Engine;
 use crate::health::Health;
@@ -48,6 +51,7 @@ use crate::tally::Counting;
 pub mod chain;
 pub mod conntrack;
 mod dataplane;
+mod doubts;
 mod driver;
 mod engine;
 #[cfg(test)]
@@ -73,6 +77,8 @@ pub struct Settings {
     pub node: NodeView,
     /// Bit of the packet mark that asks for masquerading.
     pub masquerade_bit: u8,
+    /// What becomes of TCP connections to endpoints that are gone.
+    pub dead_tcp: DeadTcp,
 }
 
 /// Why the loop cannot start.
@@ -81,6 +87,9 @@ pub enum StartError {
     /// The kernel cannot be reached.
     #[error("nftables cannot be reached")]
     Kernel(#[from] BackendError),
+    /// The table of tracked flows cannot be reached.
+    #[error("connection tracking cannot be reached")]
+    Conntrack(#[source] io::Error),
     /// A thread or its runtime cannot be made.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -112,10 +121,11 @@ impl Syncer {
         subscription: Subscription,
         programmed: impl FnOnce() + Send + 'static,
     ) -> Result<Self, StartError> {
-        let Settings { policy, node, masquerade_bit } = settings;
+        let Settings { policy, node, masquerade_bit, dead_tcp } = settings;
         let kernel = Kernel::open()?;
         let monitor = Monitor::open(&kernel)?;
-        let dataplane = Nftables { kernel, silencer: monitor.silencer() };
+        let flows = Conntrack::open().map_err(StartError::Conntrack)?;
+        let dataplane = Nftables { kernel, silencer: monitor.silencer(), flows };
         sysctl::report();
         let options = Options::new(&policy, masquerade_bit);
         let (events, receiver) = mpsc::channel(EVENTS);
@@ -124,12 +134,13 @@ impl Syncer {
             subscription,
             events: receiver,
             dataplane,
-            engine: Engine::new(Planner::new(policy, node), Program::new(options)),
+            engine: Engine::new(Planner::new(policy, node), Program::new(options), dead_tcp),
             health: health.clone(),
             metrics: metrics.clone(),
             programmed: Some(Box::new(programmed)),
             unsynced_since: PerFamily::default(),
             counting: Counting::default(),
+            doubts: Doubts::default(),
         };
         monitor::follow(monitor, events.clone()).map_err(StartError::Thread)?;
         let ended = run_in_thread(driver).map_err(StartError::Thread)?;

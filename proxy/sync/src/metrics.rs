@@ -27,6 +27,9 @@ pub struct Metrics {
     failures: Labeled<FamilyLabel, Counter>,
     repairs: Labeled<FamilyLabel, Counter>,
     elements_written: Labeled<FamilyLabel, Counter>,
+    forgetting: Labeled<FamilyLabel, Histogram, fn() -> Histogram>,
+    forgotten: Labeled<FamilyLabel, Counter>,
+    forgetting_failures: Labeled<FamilyLabel, Counter>,
     service_changes: Counter,
     endpoint_changes: Counter,
     services: Gauge,
@@ -74,6 +77,9 @@ impl Default for Metrics {
             failures: Labeled::default(),
             repairs: Labeled::default(),
             elements_written: Labeled::default(),
+            forgetting: Labeled::new_with_constructor(durations),
+            forgotten: Labeled::default(),
+            forgetting_failures: Labeled::default(),
             service_changes: Counter::default(),
             endpoint_changes: Counter::default(),
             services: Gauge::default(),
@@ -86,7 +92,13 @@ impl Default for Metrics {
         // A counter that is absent until it first counts cannot be watched for its first count.
         for family in Family::ALL {
             let label = FamilyLabel::new(family);
-            for counter in [&metrics.failures, &metrics.repairs, &metrics.elements_written] {
+            for counter in [
+                &metrics.failures,
+                &metrics.repairs,
+                &metrics.elements_written,
+                &metrics.forgotten,
+                &metrics.forgetting_failures,
+            ] {
                 drop(counter.get_or_create(&label));
             }
         }
@@ -99,6 +111,25 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         self.register_kube_proxy(registry);
         self.register_own(registry);
+        self.register_flows(registry);
+    }
+
+    fn register_flows(&self, registry: &mut Registry) {
+        registry.register(
+            "kubeproxy_conntrack_reconciler_sync_duration_seconds",
+            "Time one look at tracked flows took",
+            self.forgetting.clone(),
+        );
+        registry.register(
+            "kubeproxy_conntrack_reconciler_deleted_entries",
+            "Tracked flows forgotten because their endpoint may not have them any more",
+            self.forgotten.clone(),
+        );
+        registry.register(
+            "podway_conntrack_failures",
+            "Looks at tracked flows that failed and are tried again",
+            self.forgetting_failures.clone(),
+        );
     }
 
     fn register_kube_proxy(&self, registry: &mut Registry) {
@@ -244,6 +275,19 @@ impl Metrics {
     /// The kernel refused a write.
     pub(crate) fn failed(&self, family: Family) {
         self.failures.get_or_create(&FamilyLabel::new(family)).inc();
+    }
+
+    /// Tracked flows of `family` were looked at, and so many of them forgotten.
+    pub(crate) fn forgot(&self, family: Family, flows: usize, took: Duration) {
+        let label = FamilyLabel::new(family);
+        self.forgetting.get_or_create(&label).observe(took.as_secs_f64());
+        let flows = u64::try_from(flows).unwrap_or(u64::MAX);
+        self.forgotten.get_or_create(&label).inc_by(flows);
+    }
+
+    /// Tracked flows of `family` could not be looked at.
+    pub(crate) fn forgetting_failed(&self, family: Family) {
+        self.forgetting_failures.get_or_create(&FamilyLabel::new(family)).inc();
     }
 
     /// A table was found touched by somebody else and is being put back.

@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -5,11 +6,12 @@ use podway_cluster_model::builder::Builder;
 use podway_cluster_watch::publish::Publisher;
 use podway_proxy_nft::fake::{FakeKernel, Refusal};
 use podway_proxy_nft::transaction::Change;
+use podway_proxy_plan::stale_flows::Permitted;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::fixture::{self, Stack, publish, service, slice};
+use crate::fixture::{self, Stack, publish, service, slice, udp};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -19,6 +21,8 @@ struct Fake {
     kernel: Arc<Mutex<FakeKernel>>,
     log: Arc<Mutex<Vec<String>>>,
     refusals: Arc<AtomicU32>,
+    /// How many looks at flows fail.
+    deaf: Arc<AtomicU32>,
     lacks_ip6: bool,
 }
 
@@ -57,6 +61,16 @@ impl Dataplane for Fake {
     fn lacks_family(error: &FakeError) -> bool {
         matches!(error, FakeError::NoFamily)
     }
+
+    fn forget(&mut self, family: Family, permitted: &Permitted) -> io::Result<usize> {
+        let mut frontends: Vec<_> = permitted.frontends().map(ToString::to_string).collect();
+        frontends.sort();
+        let told =
+            self.deaf.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let outcome = if told.is_ok() { "not looked at" } else { "looked at" };
+        self.log.lock().unwrap().push(format!("{family} {} {outcome}", frontends.join(" ")));
+        if told.is_ok() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(1) }
+    }
 }
 
 /// A running driver, and everything around it.
@@ -88,6 +102,7 @@ impl Bench {
             programmed: Some(Box::new(move || tell.store(true, Ordering::SeqCst))),
             unsynced_since: PerFamily::default(),
             counting: Counting::default(),
+            doubts: Doubts::default(),
         };
         let task = tokio::spawn(driver.run());
         let builder = Builder::new();
@@ -235,6 +250,52 @@ async fn kernel_without_a_family_serves_the_other() {
     assert!(bench.healthy());
     bench.publish(vec![service(2, Stack::Dual)]).await;
     assert_eq!(bench.log(), ["ip change written"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn flows_are_looked_at_after_the_rules_and_only_when_an_endpoint_went() {
+    let mut bench = Bench::start(Fake::default());
+    bench.publish(vec![udp(service(1, Stack::V4)), udp(slice(1, 2))]).await;
+    assert_eq!(bench.log(), ["ip whole written", "ip6 whole written"], "nothing at the start");
+    bench.publish(vec![udp(slice(1, 3)), service(2, Stack::V4), slice(2, 2)]).await;
+    bench.publish(vec![slice(2, 1)]).await;
+    assert_eq!(bench.log(), ["ip change written", "ip change written"], "one came, TCP went");
+
+    bench.publish(vec![udp(slice(1, 2))]).await;
+    assert_eq!(bench.log(), ["ip change written", "ip 10.96.0.1:80/udp looked at"]);
+    bench.assert_metric(
+        "kubeproxy_conntrack_reconciler_deleted_entries_total{ip_family=\"IPv4\"} 1",
+    );
+    bench.pass(100 * SECOND).await;
+    assert_eq!(bench.log(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn flows_are_looked_at_only_once_the_rules_are_written() {
+    let mut bench = Bench::start(Fake::default());
+    bench.publish(vec![udp(service(1, Stack::V4)), udp(slice(1, 3))]).await;
+    bench.log();
+    bench.fake.refusals.store(2, Ordering::SeqCst);
+    bench.publish(vec![udp(slice(1, 2))]).await;
+    bench.pass(SECOND).await;
+    assert_eq!(bench.log(), ["ip change refused", "ip whole refused"]);
+    bench.pass(2 * SECOND).await;
+    assert_eq!(bench.log(), ["ip whole written", "ip 10.96.0.1:80/udp looked at"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn look_at_flows_that_fails_is_tried_again() {
+    let mut bench = Bench::start(Fake::default());
+    bench.publish(vec![udp(service(1, Stack::V4)), udp(slice(1, 3))]).await;
+    bench.log();
+    bench.fake.deaf.store(1, Ordering::SeqCst);
+    bench.publish(vec![udp(slice(1, 2))]).await;
+    assert_eq!(bench.log(), ["ip change written", "ip 10.96.0.1:80/udp not looked at"]);
+    bench.assert_metric("podway_conntrack_failures_total{ip_family=\"IPv4\"} 1");
+    bench.pass(4 * SECOND).await;
+    assert_eq!(bench.log(), [""; 0]);
+    bench.pass(SECOND).await;
+    assert_eq!(bench.log(), ["ip 10.96.0.1:80/udp looked at"]);
 }
 
 #[tokio::test(start_paused = true)]
