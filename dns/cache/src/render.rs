@@ -8,8 +8,10 @@ use crate::response::{Kind, Response};
 /// Octets of an OPT record without options.
 const OPT_OCTETS: usize = 11;
 
-/// Flags that every reply has: QR, RA.
-const REPLY: u16 = 0x8080;
+/// The QR bit.
+const QR: u16 = 0x8000;
+/// The RA bit.
+const RA: u16 = 0x0080;
 /// The TC bit.
 const TC: u16 = 0x0200;
 /// The AD bit.
@@ -24,6 +26,8 @@ pub struct Request<'q> {
     pub id: u16,
     /// Flags of the query.
     pub flags: u16,
+    /// Whether this server looks names up: the RA bit.
+    pub recursion_available: bool,
     /// The question in wire form, as the client spelled it.
     pub question: &'q [u8],
     /// Octets that the reply may have.
@@ -102,7 +106,8 @@ impl Response {
         let truncated = self.is_truncated() || fit.truncated;
         // A client that says neither AD nor DO may not know the bit (RFC 6840 §5.8).
         let knows_authentic = request.flags & AD != 0 || request.opt.is_some_and(|o| o.dnssec_ok);
-        let flags = REPLY
+        let flags = QR
+            | if request.recursion_available { RA } else { 0 }
             | (request.flags & REPEATED)
             | if truncated { TC } else { 0 }
             | if self.authentic && knows_authentic { AD } else { 0 }

@@ -8,8 +8,7 @@ use hickory_proto::rr::{Name, RData, Record};
 use podway_dns_zone::{Answer, ZoneIndex, answer};
 
 use crate::query::{CD, CLASS_IN, Query, Question, RD};
-use crate::reply::{Body, Policy};
-use crate::wire::{HEADER_OCTETS, MessageWriter, OPT_OCTETS, Opt};
+use crate::reply::Body;
 
 /// Longest chain of aliases that is followed, as in CoreDNS.
 const MAX_ALIASES: usize = 10;
@@ -77,22 +76,11 @@ pub(crate) fn follow(
 }
 
 impl Chase {
-    /// Writes the query for the name outside, on behalf of the client's.
-    pub(crate) fn query(&self, asked: &Query, policy: Policy) -> Vec<u8> {
+    /// The query for the name outside, on behalf of the client's.
+    pub(crate) fn query(&self, asked: &Query) -> Query {
         let question =
             Question { name: self.target.clone(), qtype: asked.question.qtype, class: CLASS_IN };
-        let mut message = Vec::with_capacity(HEADER_OCTETS + self.target.len() + 5 + OPT_OCTETS);
-        let limit = usize::from(policy.udp_payload_octets);
-        let mut writer =
-            MessageWriter::begin(&mut message, 0, RD | (asked.flags & CD), limit, OPT_OCTETS);
-        writer.question(&question);
-        let opt = asked.opt.map(|opt| Opt {
-            payload_octets: policy.udp_payload_octets,
-            rcode_high: 0,
-            dnssec_ok: opt.dnssec_ok,
-        });
-        writer.finish(opt, false);
-        message
+        Query { question, flags: RD | (asked.flags & CD), ..asked.clone() }
     }
 
     /// The reply, given what an upstream said; `None` if none said anything.

@@ -5,21 +5,23 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use crate::forward::config::{ForwardConfig, Target};
+
 /// Where to listen, whom to forward to, and how much of everything.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
     /// Addresses to answer at, each by UDP and TCP.
     ///
     /// Port 0 picks one that is free for both. IPv6 addresses take IPv6 only, also the unspecified.
     pub listen: Vec<SocketAddr>,
-    /// Servers for names outside the zones, the most wanted first.
-    pub upstreams: Vec<SocketAddr>,
+    /// Addresses that queries reach this server at beside those, never to be forwarded to.
+    pub own: Vec<SocketAddr>,
+    /// Who is asked for names outside the zones.
+    pub forward: Vec<ForwardConfig>,
     /// UDP sockets of each address; the kernel spreads the clients over them.
     pub workers: NonZeroUsize,
     /// Largest datagram sent, in octets.
     pub udp_payload_octets: u16,
-    /// Limits of forwarding.
-    pub forward: ForwardLimits,
     /// Limits of streams.
     pub streams: StreamLimits,
     /// Limits of each client.
@@ -27,15 +29,16 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// The usual limits, with one worker for each processor.
+    /// The usual limits, with one worker for each processor; all names outside the zones are asked
+    /// of `upstreams`.
     #[must_use]
     pub fn new(listen: Vec<SocketAddr>, upstreams: Vec<SocketAddr>) -> Self {
         Self {
             listen,
-            upstreams,
+            own: Vec::new(),
+            forward: vec![ForwardConfig::new(upstreams.into_iter().map(Target::from).collect())],
             workers: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             udp_payload_octets: DEFAULT_UDP_PAYLOAD_OCTETS,
-            forward: ForwardLimits::default(),
             streams: StreamLimits::default(),
             clients: ClientLimits::default(),
         }
@@ -46,34 +49,6 @@ impl ServerConfig {
 ///
 /// 1232 octets pass every IPv6 path without fragments (DNS Flag Day 2020).
 const DEFAULT_UDP_PAYLOAD_OCTETS: u16 = 1232;
-
-/// Limits of forwarding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ForwardLimits {
-    /// How long one upstream is waited for before the next one is asked beside it.
-    pub patience: Duration,
-    /// How long one try lasts.
-    pub per_try: Duration,
-    /// How long a client is kept waiting for all of them.
-    pub total: Duration,
-    /// Queries forwarded at the same time; further ones get SERVFAIL at once.
-    pub in_flight: usize,
-}
-
-impl Default for ForwardLimits {
-    /// 300 ms, 2 s, 5 s and 1000.
-    ///
-    /// Patience is several times the round trip to a resolver; the others are those of CoreDNS's
-    /// `forward`, and 5 s is what a stub resolver waits.
-    fn default() -> Self {
-        Self {
-            patience: Duration::from_millis(300),
-            per_try: Duration::from_secs(2),
-            total: Duration::from_secs(5),
-            in_flight: 1000,
-        }
-    }
-}
 
 /// Limits of streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

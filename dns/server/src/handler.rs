@@ -3,6 +3,7 @@
 //! What the zone knows is replied at once; the rest becomes a [`Later`], which the transport runs
 //! beside its other work. Nothing that a client sends ends the server: a panic is a SERVFAIL.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,22 +11,25 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use hickory_proto::op::ResponseCode;
+use podway_dns_cache::Kind;
 use podway_dns_zone::ZoneIndex;
 
 use crate::clients::{Admission, Clients};
 use crate::config::ClientLimits;
-use crate::forward::{ForwardError, Forwarder, Outgoing, Reply, Slot};
+use crate::forward::{Begun, Forwarders, Given, Waiting};
 use crate::metrics::{Entrance, Exchange, Metrics};
-use crate::query::{Parsed, Query, Question, parse};
+use crate::query::{Parsed, Query, parse};
 use crate::reply::{Body, Policy};
-use crate::respond::{Ask, Errand, Outcome, Replied, Source, Transport, envelope, respond};
+use crate::respond::{
+    Ask, Errand, Outcome, Replied, STREAM_OCTETS, Source, Transport, envelope, respond,
+};
 
 /// Answers for all transports.
 #[derive(Debug)]
 pub(crate) struct Handler {
     zone: Arc<ArcSwap<ZoneIndex>>,
     policy: Policy,
-    forwarder: Forwarder,
+    forwarders: Arc<Forwarders>,
     clients: Clients,
     metrics: Metrics,
 }
@@ -58,9 +62,9 @@ pub(crate) enum Handled {
 #[derive(Debug)]
 pub(crate) struct Later {
     ask: Ask,
-    message: Vec<u8>,
-    slot: Slot,
+    waiting: Waiting,
     client: IpAddr,
+    request_octets: usize,
     received: Instant,
 }
 
@@ -69,16 +73,21 @@ impl Handler {
     pub(crate) fn new(
         zone: Arc<ArcSwap<ZoneIndex>>,
         policy: Policy,
-        forwarder: Forwarder,
+        forwarders: Arc<Forwarders>,
         clients: ClientLimits,
         metrics: Metrics,
     ) -> Self {
-        Self { zone, policy, forwarder, clients: Clients::new(clients, Instant::now()), metrics }
+        Self { zone, policy, forwarders, clients: Clients::new(clients, Instant::now()), metrics }
     }
 
     /// Where the metrics are.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Who is asked for names outside the zones.
+    pub(crate) fn forwarders(&self) -> Arc<Forwarders> {
+        Arc::clone(&self.forwarders)
     }
 
     /// The zone as it is now, to answer one or several messages from.
@@ -102,19 +111,22 @@ impl Handler {
         let replied = match outcome {
             Ok(Outcome::Drop) => return Handled::Silence,
             Ok(Outcome::Reply(replied)) => replied,
-            Ok(Outcome::Ask(ask)) => {
-                if let Some(slot) = self.forwarder.slot() {
-                    let (ask, message, client) = (*ask, message.to_vec(), client.ip());
-                    let later = Later { ask, message, slot, client, received };
+            Ok(Outcome::Ask(ask)) => match self.forwarders.begin(&asked(&ask)) {
+                Begun::Reply(given) => self.pass_on(*ask, &given, transport, out),
+                Begun::Wait(waiting) => {
+                    let (ask, waiting, client) = (*ask, *waiting, client.ip());
+                    let request_octets = message.len();
+                    let later = Later { ask, waiting, client, request_octets, received };
                     return Handled::Later(Box::new(later));
                 }
-                self.fail(&ask.query, ask.errand, transport, out)
-            }
+            },
             Err(_payload) => {
                 self.metrics.panicked();
                 tracing::error!(%client, "answering a query panicked");
                 let Parsed::Query(query) = parse(message) else { return Handled::Silence };
-                self.fail(&query, Errand::Forward, transport, out)
+                let mut body = Body::empty(ResponseCode::ServFail, false);
+                envelope(&query, transport, self.policy).encode(&mut body, out);
+                replied(&query, body.rcode, Source::Zone)
             }
         };
         Handled::Reply(replied)
@@ -133,79 +145,41 @@ impl Handler {
         false
     }
 
-    /// Asks upstreams, writes the reply into `out` and records it.
+    /// Waits for upstreams, writes the reply into `out` and records it.
     pub(crate) async fn finish(&self, later: Later, entrance: &Entrance, out: &mut Vec<u8>) {
-        let Later { ask: Ask { query, errand }, message, slot, client, received } = later;
-        let (transport, request_octets) = (entrance.transport, message.len());
-        let replied = match errand {
-            Errand::Forward => {
-                let outgoing = Outgoing::new(message, &query, self.policy.udp_payload_octets);
-                let reply = self.forwarder.ask(outgoing, transport, slot).await;
-                match or_log(&query, reply) {
-                    Some(reply) => self.pass_on(&query, reply, transport, out),
-                    None => self.fail(&query, Errand::Forward, transport, out),
-                }
-            }
-            Errand::Follow(alias) => {
-                let message = alias.0.query(&query, self.policy);
-                let reply = match parse(&message) {
-                    Parsed::Query(asked) => {
-                        let outgoing =
-                            Outgoing::new(message, &asked, self.policy.udp_payload_octets);
-                        self.forwarder.ask(outgoing, transport, slot).await
-                    }
-                    // The message was written just now; it is a query.
-                    Parsed::Malformed(_) | Parsed::Silence => Err(ForwardError::AllFailed),
-                };
-                let reply = or_log(&query, reply);
-                let mut body = alias.0.finish(reply.as_ref().map(|reply| &reply.message[..]));
-                envelope(&query, transport, self.policy).encode(&mut body, out);
-                replied(&query, body.rcode, Source::Zone)
-            }
-        };
+        let Later { ask, waiting, client, request_octets, received } = later;
+        let given = waiting.finish().await;
+        let replied = self.pass_on(ask, &given, entrance.transport, out);
         let (response_octets, duration) = (out.len(), received.elapsed());
         entrance.record(&Exchange { replied, client, request_octets, response_octets, duration });
     }
 
-    /// Writes the reply of an upstream, or the question with TC if it is too large.
-    fn pass_on(
-        &self,
-        query: &Query,
-        reply: Reply,
-        transport: Transport,
-        out: &mut Vec<u8>,
-    ) -> Replied {
-        let envelope = envelope(query, transport, self.policy);
-        let rcode = reply.rcode();
-        if reply.message.len() > envelope.limit {
-            envelope.encode_oversize(reply.flags(), out);
-        } else {
-            *out = reply.message;
-        }
-        replied(query, rcode, Source::Upstream)
-    }
-
-    /// Writes SERVFAIL: never REFUSED, which some stub resolvers take for a lost packet.
-    fn fail(
-        &self,
-        query: &Query,
-        errand: Errand,
-        transport: Transport,
-        out: &mut Vec<u8>,
-    ) -> Replied {
-        let (mut body, source) = match errand {
-            Errand::Forward => (Body::empty(ResponseCode::ServFail, false), Source::Upstream),
-            Errand::Follow(alias) => (alias.0.finish(None), Source::Zone),
+    /// Writes what upstreams said, as the answer or as the end of a chain of aliases.
+    fn pass_on(&self, ask: Ask, given: &Given, transport: Transport, out: &mut Vec<u8>) -> Replied {
+        let limit = match ask.errand {
+            Errand::Forward => envelope(&ask.query, transport, self.policy).limit,
+            Errand::Follow(_) => STREAM_OCTETS,
         };
-        envelope(query, transport, self.policy).encode(&mut body, out);
-        replied(query, body.rcode, source)
+        given.write(&asked(&ask), self.policy, limit, out);
+        let Ask { query, errand } = ask;
+        match errand {
+            Errand::Forward => replied(&query, given.response.rcode().into(), Source::Upstream),
+            Errand::Follow(alias) => {
+                let said = given.response.kind() != Kind::Failure;
+                let mut body = alias.0.finish(said.then_some(&out[..]));
+                envelope(&query, transport, self.policy).encode(&mut body, out);
+                replied(&query, body.rcode, Source::Zone)
+            }
+        }
     }
 }
 
-/// The reply of an upstream, if there is one.
-fn or_log(query: &Query, reply: Result<Reply, ForwardError>) -> Option<Reply> {
-    let Question { name, qtype, .. } = &query.question;
-    reply.inspect_err(|error| tracing::debug!(%name, %qtype, %error, "not forwarded")).ok()
+/// The query that upstreams are asked on behalf of the client.
+fn asked(ask: &Ask) -> Cow<'_, Query> {
+    match &ask.errand {
+        Errand::Forward => Cow::Borrowed(&ask.query),
+        Errand::Follow(alias) => Cow::Owned(alias.0.query(&ask.query)),
+    }
 }
 
 /// What a reply to `query` was.

@@ -15,7 +15,7 @@
 //! | `query`, `wire`, `reply` | pure: reading a query, writing a message, laying out a reply |
 //! | [`respond`](mod@respond), `alias` | pure: what to do about a message |
 //! | `direct` | pure: the replies to plain questions, without records and allocation |
-//! | `forward` | upstreams: tries, fail-over, which replies count |
+//! | `forward` | upstreams: tries, fail-over, which replies count, what is kept of them |
 //! | [`resolv_conf`] | pure: upstreams from `resolv.conf` |
 //! | `listen`, `endpoint`, `mmsg`, `udp`, `frames`, `tcp` | sockets and the loops over them |
 //! | `clients` | pure: what each client may ask |
@@ -49,9 +49,15 @@ mod tcp;
 mod udp;
 mod wire;
 
-pub use config::{ClientLimits, ForwardLimits, ServerConfig, StreamLimits};
+pub use config::{ClientLimits, ServerConfig, StreamLimits};
+pub use forward::TlsError;
+pub use forward::config::{
+    AllUnhealthy, ForwardConfig, ForwardLimits, HealthCheck, MixedCase, Protocol, Selection,
+    StreamReuse, Target, TlsIdentity, TlsTrust, Upstream, UpstreamError,
+};
 pub use listen::ListenError;
 pub use metrics::Metrics;
+pub use podway_dns_cache::{CachePolicy, Prefetch, ServeStale, TtlRange};
 pub use query::{Query, QueryOpt, Question};
 pub use reply::Policy;
 pub use respond::{Outcome, Transport, respond};

@@ -9,74 +9,26 @@ mod exposition;
 mod labels;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
-use hickory_proto::op::ResponseCode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::{Family, MetricConstructor};
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 pub(crate) use self::exchanges::{Exchange, Recorder};
 use self::exposition::Exchanges;
-use self::labels::{rcode_label, rcode_place};
+pub(crate) use self::labels::{rcode_label, rcode_place};
+use crate::forward::metrics::ForwardMetrics;
 use crate::respond::Transport;
 
 /// All metrics of a server; clones share their values.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Metrics {
     exchanges: Exchanges,
-    upstream_duration: Family<UpstreamLabels, Histogram, Seconds>,
-    forward_rejects: Counter,
-    upstream_failures: Family<UpstreamFailureLabels, Counter>,
+    forward: ForwardMetrics,
     panics: Counter,
     clients_limited: Counter,
     receive_errors: Counter,
     send_errors: Counter,
-}
-
-/// Bucket limits of durations: 0.25 ms times powers of two, as in CoreDNS.
-#[derive(Debug, Clone, Copy)]
-struct Seconds;
-
-impl MetricConstructor<Histogram> for Seconds {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(exponential_buckets(0.000_25, 2.0, 16))
-    }
-}
-
-/// An address as a label: `dns://10.96.0.10:53`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct ServerName(Arc<str>);
-
-impl EncodeLabelValue for ServerName {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        EncodeLabelValue::encode(&&*self.0, encoder)
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct UpstreamLabels {
-    proxy_name: &'static str,
-    to: ServerName,
-    rcode: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct UpstreamFailureLabels {
-    to: ServerName,
-    reason: &'static str,
-}
-
-/// Why a try with an upstream gave no reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TryFailure {
-    /// Nothing came in time.
-    Timeout,
-    /// The upstream or the way to it refused.
-    Io,
 }
 
 /// The address that messages are received at, and by what means; for replies that several tasks
@@ -100,40 +52,11 @@ impl Entrance {
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self {
-            exchanges: Exchanges::default(),
-            upstream_duration: Family::new_with_constructor(Seconds),
-            forward_rejects: Counter::default(),
-            upstream_failures: Family::default(),
-            panics: Counter::default(),
-            clients_limited: Counter::default(),
-            receive_errors: Counter::default(),
-            send_errors: Counter::default(),
-        }
-    }
-}
-
 impl Metrics {
     /// Makes the metrics visible in `registry`, under names without a further prefix.
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(self.exchanges.clone()));
-        registry.register(
-            "coredns_proxy_request_duration_seconds",
-            "Time that an upstream took to reply",
-            self.upstream_duration.clone(),
-        );
-        registry.register(
-            "coredns_forward_max_concurrent_rejects",
-            "Queries not forwarded because too many were under way",
-            self.forward_rejects.clone(),
-        );
-        registry.register(
-            "podway_dns_upstream_failures",
-            "Tries with an upstream that gave no reply",
-            self.upstream_failures.clone(),
-        );
+        self.forward.register(registry);
         registry.register("coredns_panics", "Panics while answering", self.panics.clone());
         registry.register(
             "podway_dns_client_limited",
@@ -157,29 +80,9 @@ impl Metrics {
         self.exchanges.recorder(address, transport)
     }
 
-    /// Records a reply of an upstream.
-    pub(crate) fn upstream_replied(&self, to: SocketAddr, rcode: ResponseCode, took: Duration) {
-        let labels = UpstreamLabels {
-            proxy_name: "forward",
-            to: ServerName(Arc::from(to.to_string())),
-            rcode: rcode_label(rcode_place(rcode)),
-        };
-        self.upstream_duration.get_or_create(&labels).observe(took.as_secs_f64());
-    }
-
-    /// Records a try with an upstream that gave no reply.
-    pub(crate) fn upstream_failed(&self, to: SocketAddr, failure: TryFailure) {
-        let reason = match failure {
-            TryFailure::Timeout => "timeout",
-            TryFailure::Io => "io",
-        };
-        let labels = UpstreamFailureLabels { to: ServerName(Arc::from(to.to_string())), reason };
-        self.upstream_failures.get_or_create(&labels).inc();
-    }
-
-    /// Records a query that was not forwarded because too many were under way.
-    pub(crate) fn forward_rejected(&self) {
-        self.forward_rejects.inc();
+    /// What counts forwarding.
+    pub(crate) fn forward(&self) -> &ForwardMetrics {
+        &self.forward
     }
 
     /// Records a panic that was caught.

@@ -114,14 +114,6 @@ impl Envelope<'_> {
         writer.finish(reply_opt(query, policy, body.rcode), body.truncated || !complete);
         complete
     }
-
-    /// Writes what stands for a reply of an upstream that is too large: the question and TC.
-    pub(crate) fn encode_oversize(self, reply_flags: u16, out: &mut Vec<u8>) {
-        let Self { query, policy, limit } = self;
-        let mut writer = MessageWriter::begin(out, query.id, reply_flags, limit, OPT_OCTETS);
-        writer.question(&query.question);
-        writer.finish(reply_opt(query, policy, ResponseCode::NoError), true);
-    }
 }
 
 /// Writes the answers behind the aliases; `false` if some did not fit.

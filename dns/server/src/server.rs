@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{ServerConfig, StreamLimits};
-use crate::forward::Forwarder;
+use crate::forward::config::Target;
+use crate::forward::{Forwarders, TlsError};
 use crate::handler::Handler;
 use crate::listen::{ListenError, Sockets, open};
 use crate::metrics::Metrics;
@@ -36,6 +37,9 @@ pub enum BindError {
         /// The upstream.
         upstream: SocketAddr,
     },
+    /// An upstream is asked by TLS, and that cannot be set up.
+    #[error("upstreams cannot be asked by TLS")]
+    Tls(#[from] TlsError),
 }
 
 /// All addresses that cannot be listened on, with their reasons.
@@ -97,17 +101,22 @@ impl Server {
         if !failures.is_empty() {
             return Err(BindError::Listen(ListenErrors(failures)));
         }
-        let own: Vec<_> = sockets.iter().map(|sockets| sockets.address).collect();
-        if let Some(upstream) = config.upstreams.iter().find(|upstream| is_own(**upstream, &own)) {
-            return Err(BindError::Loop { upstream: *upstream });
+        let listening = sockets.iter().map(|sockets| sockets.address);
+        let own: Vec<_> = listening.chain(config.own).collect();
+        for target in config.forward.iter().flat_map(|forward| &forward.to) {
+            if let Target::Upstream(upstream) = target
+                && is_own(upstream.address, &own)
+            {
+                return Err(BindError::Loop { upstream: upstream.address });
+            }
         }
+        let metrics = Metrics::default();
+        let forwarders = Arc::new(Forwarders::new(config.forward, &own, metrics.forward())?);
         let policy = Policy {
             udp_payload_octets: config.udp_payload_octets,
-            recursion: !config.upstreams.is_empty(),
+            recursion: !forwarders.is_empty(),
         };
-        let metrics = Metrics::default();
-        let forwarder = Forwarder::new(config.upstreams, config.forward, metrics.clone());
-        let handler = Arc::new(Handler::new(zone, policy, forwarder, config.clients, metrics));
+        let handler = Arc::new(Handler::new(zone, policy, forwarders, config.clients, metrics));
         Ok(Self { sockets, handler, streams: config.streams })
     }
 
@@ -138,6 +147,7 @@ impl Server {
             let handler = Arc::clone(&self.handler);
             tasks.spawn(tcp::serve(tcp, handler, self.streams, Stop(ordered.clone())));
         }
+        let background = tokio::spawn(self.handler.forwarders().serve(Stop(ordered.clone())));
         tokio::pin!(shutdown);
         let mut outcome = tokio::select! {
             () = &mut shutdown => Ok(()),
@@ -147,7 +157,7 @@ impl Server {
         while let Some(ended) = tasks.join_next().await {
             outcome = outcome.and(flatten(ended));
         }
-        outcome
+        outcome.and(background.await.map_err(io::Error::other))
     }
 }
 

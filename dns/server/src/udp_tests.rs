@@ -9,8 +9,8 @@ use podway_cluster_model::snapshot::Snapshot;
 use podway_dns_zone::{ZoneConfig, ZoneIndex};
 
 use super::*;
-use crate::config::{ClientLimits, ForwardLimits};
-use crate::forward::Forwarder;
+use crate::config::ClientLimits;
+use crate::forward::Forwarders;
 use crate::metrics::Metrics;
 use crate::reply::Policy;
 
@@ -20,7 +20,7 @@ fn worker() -> Worker {
     let zone = Arc::new(ArcSwap::from_pointee(zone.rebuild(&Snapshot::default(), 1)));
     let policy = Policy { udp_payload_octets: 1232, recursion: false };
     let metrics = Metrics::default();
-    let forwarder = Forwarder::new(Vec::new(), ForwardLimits::default(), metrics.clone());
+    let forwarder = Forwarders::new(Vec::new(), &[], metrics.forward()).map(Arc::new).unwrap();
     let handler = Handler::new(zone, policy, forwarder, ClientLimits::default(), metrics);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_nonblocking(true).unwrap();

@@ -7,15 +7,16 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::rdata::{CNAME, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use podway_dns_server::{ForwardLimits, ServerConfig, Transport};
+use podway_dns_server::{ForwardLimits, Transport};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use self::support::{
-    FakeUpstream, UdpClient, addresses, closed_port, config, edns_query, framed, local, query,
-    read_framed, reply_to, start, unsynced, within, zone,
+    FakeUpstream, UdpClient, addresses, asking, closed_port, config, edns_query, framed, local,
+    query, read_framed, reply_to, start, unsynced, within, zone,
 };
 
 const NAME: &str = "www.example.com.";
@@ -33,23 +34,37 @@ fn answering(address: Ipv4Addr) -> impl Fn(&mut Message) + Send + Sync + 'static
 }
 
 #[tokio::test]
-async fn query_goes_out_as_it_came_under_an_id_and_port_of_its_own() {
+async fn query_goes_out_under_id_port_spelling_and_opt_of_its_own() {
     let upstream = FakeUpstream::with_address(ADDRESS).await;
-    let server = start(config(&[&upstream]), unsynced());
-    let mut query = edns_query(0x1234, "WwW.eXample.com.", RecordType::A, 1000);
-    query.edns.as_mut().unwrap().set_dnssec_ok(true);
+    let mut config = config(&[&upstream]);
+    config.forward[0].cache = None;
+    let server = start(config, unsynced());
+    let mut query = edns_query(0x1234, "WwW.eXample.com.", RecordType::A, 4096);
+    let edns = query.edns.as_mut().unwrap();
+    edns.set_dnssec_ok(true);
+    edns.options_mut().insert(EdnsOption::Unknown(10, b"a cookie".to_vec()));
+    query.metadata.checking_disabled = true;
     for _ in 0..16 {
         let reply = server.udp(&query).await;
         assert_eq!((reply.metadata.id, addresses(&reply)), (0x1234, expected()));
         assert!(reply.metadata.recursion_available && !reply.metadata.authoritative);
         assert!(reply.queries[0].name().eq_case(query.queries[0].name()));
+        assert!(reply.answers[0].name.eq_case(query.queries[0].name()));
     }
     let seen = upstream.seen();
-    let octets = query.to_vec().unwrap();
-    assert!(seen.iter().all(|seen| seen.octets[2..] == octets[2..]));
+    for seen in &seen {
+        let seen = seen.message();
+        assert_eq!(seen.queries, query.queries);
+        assert!(seen.metadata.recursion_desired && seen.metadata.checking_disabled);
+        let edns = seen.edns.unwrap();
+        assert_eq!((edns.max_payload(), edns.flags().dnssec_ok), (1232, true));
+        assert!(edns.options().as_ref().is_empty(), "an option of the client went out");
+    }
     let ids: BTreeSet<_> = seen.iter().map(|seen| [seen.octets[0], seen.octets[1]]).collect();
     let ports: BTreeSet<_> = seen.iter().map(|seen| seen.client.port()).collect();
+    let spellings: BTreeSet<_> = seen.iter().map(|seen| seen.octets[12..29].to_vec()).collect();
     assert!(ids.len() > 8 && ports.len() > 8, "{ids:?} {ports:?}");
+    assert!(spellings.len() > 8, "{spellings:?}");
     server.stop().await;
 }
 
@@ -58,7 +73,8 @@ async fn silent_upstream_is_passed_over_and_then_left_alone() {
     let (silent, good) = (FakeUpstream::silent().await, FakeUpstream::with_address(ADDRESS).await);
     let server = start(config(&[&silent, &good]), zone());
     for id in 0..5 {
-        assert_eq!(addresses(&server.udp(&query(id, NAME, RecordType::A)).await), expected());
+        let name = format!("{id}.example.com.");
+        assert_eq!(addresses(&server.udp(&query(id, &name, RecordType::A)).await), expected());
     }
     assert_eq!((silent.seen().len(), good.seen().len()), (1, 5));
     server.stop().await;
@@ -67,8 +83,7 @@ async fn silent_upstream_is_passed_over_and_then_left_alone() {
 #[tokio::test]
 async fn closed_port_is_passed_over() {
     let good = FakeUpstream::with_address(ADDRESS).await;
-    let upstreams = vec![closed_port().await, good.address];
-    let server = start(ServerConfig { upstreams, ..config(&[]) }, zone());
+    let server = start(asking([closed_port().await, good.address]), zone());
     assert_eq!(addresses(&server.udp(&query(1, NAME, RecordType::A)).await), expected());
     server.stop().await;
 }
@@ -104,7 +119,7 @@ async fn without_any_good_upstream_the_client_gets_servfail() {
         vec![failing.address],
         vec![refusing.address, closed, failing.address],
     ] {
-        let server = start(ServerConfig { upstreams: upstreams.clone(), ..config(&[]) }, zone());
+        let server = start(asking(upstreams.clone()), zone());
         let query = edns_query(3, NAME, RecordType::A, 1232);
         for reply in [server.udp(&query).await, server.tcp(&query).await] {
             assert_eq!(reply.metadata.response_code, ResponseCode::ServFail, "{upstreams:?}");
@@ -113,20 +128,21 @@ async fn without_any_good_upstream_the_client_gets_servfail() {
         }
         server.stop().await;
     }
-    // One that said no is not asked again: two lists have it, and each was asked twice.
-    assert_eq!((refusing.seen().len(), failing.seen().len()), (4, 4));
+    // One that said no is not asked again: two lists have it, and that they failed is kept.
+    assert_eq!((refusing.seen().len(), failing.seen().len()), (2, 2));
 }
 
 #[tokio::test]
 async fn time_of_a_client_is_limited_when_no_upstream_speaks() {
     let silent = FakeUpstream::silent().await;
-    let forward = ForwardLimits {
+    let mut config = config(&[&silent]);
+    config.forward[0].limits = ForwardLimits {
         patience: std::time::Duration::from_millis(20),
         per_try: std::time::Duration::from_millis(60),
         total: std::time::Duration::from_millis(200),
-        in_flight: 10,
+        ..ForwardLimits::default()
     };
-    let server = start(ServerConfig { forward, ..config(&[&silent]) }, zone());
+    let server = start(config, zone());
     let reply = server.udp(&query(1, NAME, RecordType::A)).await;
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
     assert!(silent.seen().len() > 1, "a lost datagram was not sent again");
@@ -167,15 +183,34 @@ async fn truncating() -> FakeUpstream {
 }
 
 #[tokio::test]
-async fn truncated_reply_is_passed_on_by_udp_and_completed_by_tcp() {
+async fn truncated_reply_is_completed_by_tcp_and_kept() {
     let upstream = truncating().await;
     let server = start(config(&[&upstream]), zone());
     let query = query(1, NAME, RecordType::A);
-    let short = server.udp(&query).await;
-    assert!(short.metadata.truncation && short.answers.is_empty());
-    let whole = server.tcp(&query).await;
-    assert!(!whole.metadata.truncation);
-    assert_eq!(addresses(&whole), expected());
+    for reply in [server.udp(&query).await, server.tcp(&query).await] {
+        assert!(!reply.metadata.truncation);
+        assert_eq!(addresses(&reply), expected());
+    }
+    let by: Vec<_> = upstream.seen().iter().map(|seen| seen.transport).collect();
+    assert_eq!(by, [Transport::Udp, Transport::Tcp]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn truncated_reply_is_passed_on_and_not_kept_where_tcp_does_not_work() {
+    let upstream = FakeUpstream::start(|query, transport| {
+        let truncated = || reply_to(query, |message| message.metadata.truncation = true);
+        // By TCP it says nothing.
+        if transport == Transport::Udp { vec![truncated()] } else { Vec::new() }
+    })
+    .await;
+    let server = start(config(&[&upstream]), zone());
+    for asked in 1..=2 {
+        let short = server.udp(&query(1, NAME, RecordType::A)).await;
+        assert!(short.metadata.truncation && short.answers.is_empty());
+        let by_udp = upstream.seen().iter().filter(|s| s.transport == Transport::Udp).count();
+        assert!(by_udp >= asked, "a truncated reply was kept");
+    }
     server.stop().await;
 }
 
@@ -199,8 +234,9 @@ async fn reply_larger_than_the_client_takes_becomes_a_truncated_one() {
 #[tokio::test]
 async fn too_many_queries_at_once_get_servfail_at_once() {
     let silent = FakeUpstream::silent().await;
-    let forward = ForwardLimits { in_flight: 1, ..ForwardLimits::default() };
-    let server = start(ServerConfig { forward, ..config(&[&silent]) }, zone());
+    let mut config = config(&[&silent]);
+    config.forward[0].limits.in_flight = 1;
+    let server = start(config, zone());
     let first = UdpClient::connect(server.address).await;
     first.send(&query(1, NAME, RecordType::A).to_vec().unwrap()).await;
     silent.wait_for(1).await;
@@ -229,14 +265,13 @@ async fn slow_name_holds_up_no_other_on_the_same_connection() {
 #[tokio::test]
 async fn reply_that_is_owed_comes_after_the_order_to_stop() {
     let upstream = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let upstreams = vec![upstream.local_addr().unwrap()];
-    let server = start(ServerConfig { upstreams, ..config(&[]) }, zone());
+    let server = start(asking([upstream.local_addr().unwrap()]), zone());
     let address = server.address;
     let datagrams = UdpClient::connect(address).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let query = query(1, NAME, RecordType::A).to_vec().unwrap();
-    datagrams.send(&query).await;
-    stream.write_all(&framed(&query)).await.unwrap();
+    datagrams.send(&query(1, NAME, RecordType::A).to_vec().unwrap()).await;
+    let other = query(2, "other.example.com.", RecordType::A).to_vec().unwrap();
+    stream.write_all(&framed(&other)).await.unwrap();
     let mut owed = Vec::new();
     for _ in 0..2 {
         let mut buffer = [0; 512];
@@ -276,8 +311,8 @@ async fn alias_outside_is_answered_with_what_the_upstream_has() {
         assert!(reply.metadata.authoritative && reply.authorities.is_empty());
     }
     let seen = Message::from_vec(&upstream.seen()[0].octets).unwrap();
-    assert_eq!(seen.queries[0].name().to_ascii(), NAME);
-    assert!(seen.metadata.recursion_desired && seen.edns.is_none());
+    assert_eq!(seen.queries[0].name().to_lowercase().to_ascii(), NAME);
+    assert!(seen.metadata.recursion_desired);
     server.stop().await;
 }
 
@@ -301,11 +336,18 @@ async fn alias_outside_has_the_response_code_of_its_target() {
 }
 
 #[tokio::test]
-async fn truncated_answer_behind_an_alias_is_said_to_be_so_and_completed_by_tcp() {
+async fn answer_behind_an_alias_is_kept_but_the_alias_is_not() {
     let upstream = truncating().await;
     let server = start(config(&[&upstream]), zone());
     let query = query(1, &local("ext"), RecordType::A);
-    assert!(server.udp(&query).await.metadata.truncation);
-    assert_eq!(addresses(&server.tcp(&query).await), expected());
+    for reply in [server.udp(&query).await, server.tcp(&query).await] {
+        assert_eq!(addresses(&reply), expected());
+        assert!(reply.metadata.authoritative && !reply.metadata.truncation);
+    }
+    assert_eq!(upstream.seen().len(), 2, "once by UDP and once by TCP");
+    // The alias is gone, and nothing stands in for it.
+    server.zone.store(std::sync::Arc::new(unsynced()));
+    let reply = server.udp(&query).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
     server.stop().await;
 }

@@ -1,161 +1,203 @@
 //! The query as an upstream sees it, and which replies belong to it.
 //!
-//! The client's octets go out unchanged but for the id and the offered size, which is lowered to
-//! what this server takes; a reply must repeat id and question (RFC 5452 §9.1).
+//! It is made anew, not passed on: an id of its own, the name in small letters or mixed at random,
+//! OPT of our own without the client's options, which are about the client's hop. A reply must
+//! repeat id and question (RFC 5452 §9.1), and in datagrams the letters' case where it was mixed.
 
-use hickory_proto::op::ResponseCode;
+use podway_dns_cache::Key;
 
-use crate::query::{CLASSIC_PAYLOAD_OCTETS, QR, Query, RA, TC, u16_at};
-use crate::wire::HEADER_OCTETS;
+use crate::query::{CD, QR, RD, u16_at};
+use crate::wire::{HEADER_OCTETS, OPT_TYPE};
 
-/// A query ready to be sent under any id.
+/// The AD bit: we understand it in the reply (RFC 6840 §5.7).
+const AD: u16 = 0x0020;
+
+/// Largest datagram that upstreams may send, in octets.
+///
+/// 1232 octets pass every IPv6 path without fragments (DNS Flag Day 2020).
+const PAYLOAD_OCTETS: u16 = 1232;
+
+/// How the name is spelled in a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// In small letters.
+    Small,
+    /// With the case of each letter at random.
+    Mixed,
+}
+
+/// What an upstream is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outgoing {
-    /// The whole message, with the client's id.
-    message: Vec<u8>,
+    pub(crate) key: Key,
+    pub(crate) spelling: Spelling,
+    /// Whether the query has OPT.
+    pub(crate) edns: bool,
+}
+
+/// A query as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// The whole message.
+    pub(crate) octets: Vec<u8>,
     /// Octet after the question.
     question_end: usize,
 }
 
-/// A reply to [`Outgoing`], its id and question checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reply {
-    /// The whole message, with id and question as the client sent them.
-    pub(crate) message: Vec<u8>,
+/// What a message is to a query that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// The reply, with the name spelled as it was.
+    Reply,
+    /// The reply but for the case of the letters.
+    OtherSpelling,
+    /// An error without the question: the upstream could make nothing of the query.
+    BareError,
+    /// No reply to it.
+    Unrelated,
 }
 
 impl Outgoing {
-    /// Prepares `message`, which was read as `query`.
-    pub(crate) fn new(mut message: Vec<u8>, query: &Query, largest: u16) -> Self {
-        if let Some(opt) = query.opt {
-            let payload = opt.payload_octets.min(largest).max(CLASSIC_PAYLOAD_OCTETS);
-            message[opt.payload_at..opt.payload_at + 2].copy_from_slice(&payload.to_be_bytes());
+    /// The message under `id`.
+    pub(crate) fn with_id(&self, id: u16) -> Sent {
+        let flags = self.key.flags();
+        let bits = AD
+            | if flags.recursion_desired { RD } else { 0 }
+            | if flags.checking_disabled { CD } else { 0 };
+        let mut octets = Vec::with_capacity(HEADER_OCTETS + self.key.question().len() + 11);
+        for field in [id, bits, 1, 0, 0, u16::from(self.edns)] {
+            octets.extend_from_slice(&field.to_be_bytes());
         }
-        Self { message, question_end: query.question_end }
-    }
-
-    /// The message under another id.
-    pub(crate) fn with_id(&self, id: u16) -> Vec<u8> {
-        let mut message = self.message.clone();
-        message[..2].copy_from_slice(&id.to_be_bytes());
-        message
-    }
-
-    /// Takes `message` as the reply to what was sent under `id`, if it is that.
-    pub(crate) fn accept(&self, id: u16, message: &[u8]) -> Option<Reply> {
-        let flags = u16_at(message, 2)?;
-        if u16_at(message, 0)? != id || flags & QR == 0 || u16_at(message, 4)? != 1 {
-            return None;
+        octets.extend_from_slice(self.key.question());
+        let question_end = octets.len();
+        if self.spelling == Spelling::Mixed {
+            let name_end = HEADER_OCTETS + self.key.name().len();
+            // Octets that are lengths are below the letters.
+            for letter in octets[HEADER_OCTETS..name_end].iter_mut().filter(|o| is_letter(**o)) {
+                *letter ^= u8::from(rand::random::<bool>()) << 5;
+            }
         }
-        let sent = self.message.get(HEADER_OCTETS..self.question_end)?;
-        let repeated = message.get(HEADER_OCTETS..self.question_end)?;
-        let (name, type_and_class) = sent.split_at(sent.len() - 4);
-        let (repeated_name, repeated_type_and_class) = repeated.split_at(sent.len() - 4);
-        // Octets that are lengths are below the letters, so comparing all of them as text is exact.
-        if !name.eq_ignore_ascii_case(repeated_name) || type_and_class != repeated_type_and_class {
-            return None;
+        if self.edns {
+            octets.push(0);
+            octets.extend_from_slice(&OPT_TYPE.to_be_bytes());
+            octets.extend_from_slice(&PAYLOAD_OCTETS.to_be_bytes());
+            octets.extend_from_slice(&[0, 0, u8::from(flags.dnssec_ok) << 7, 0, 0, 0]);
         }
-        let mut message = message.to_vec();
-        message[..2].copy_from_slice(&self.message[..2]);
-        message[HEADER_OCTETS..self.question_end].copy_from_slice(sent);
-        // To the client this server is the one that recurses.
-        message[2..4].copy_from_slice(&(flags | RA).to_be_bytes());
-        Some(Reply { message })
-    }
-
-    /// Whether `message` says, under `id` and without repeating the question, that the upstream
-    /// could make nothing of the query.
-    pub(crate) fn is_bare_error(&self, id: u16, message: &[u8]) -> bool {
-        let is_error = |flags: u16| flags & QR != 0 && flags & 0xF != 0;
-        u16_at(message, 0) == Some(id)
-            && u16_at(message, 4) == Some(0)
-            && u16_at(message, 2).is_some_and(is_error)
+        Sent { octets, question_end }
     }
 }
 
-impl Reply {
-    /// The flags.
-    pub(crate) fn flags(&self) -> u16 {
-        u16_at(&self.message, 2).unwrap_or(0)
-    }
+fn is_letter(octet: u8) -> bool {
+    octet.is_ascii_lowercase()
+}
 
-    /// The response code, without the extension in OPT.
-    pub(crate) fn rcode(&self) -> ResponseCode {
-        ResponseCode::from_low(self.flags().to_be_bytes()[1] & 0xF)
-    }
-
-    /// Whether the upstream left something out.
-    pub(crate) fn is_truncated(&self) -> bool {
-        self.flags() & TC != 0
+impl Sent {
+    /// Decides what `message` is to this query.
+    pub(crate) fn judge(&self, message: &[u8]) -> Judgement {
+        let (id, flags) = (u16_at(message, 0), u16_at(message, 2).unwrap_or(0));
+        if id != u16_at(&self.octets, 0) || flags & QR == 0 {
+            return Judgement::Unrelated;
+        }
+        match u16_at(message, 4) {
+            Some(0) if flags & 0xF != 0 => return Judgement::BareError,
+            Some(1) => {}
+            _ => return Judgement::Unrelated,
+        }
+        let sent = &self.octets[HEADER_OCTETS..self.question_end];
+        let Some(repeated) = message.get(HEADER_OCTETS..self.question_end) else {
+            return Judgement::Unrelated;
+        };
+        let (name, rest) = sent.split_at(sent.len() - 4);
+        let (repeated_name, repeated_rest) = repeated.split_at(sent.len() - 4);
+        if !name.eq_ignore_ascii_case(repeated_name) || rest != repeated_rest {
+            Judgement::Unrelated
+        } else if name == repeated_name {
+            Judgement::Reply
+        } else {
+            Judgement::OtherSpelling
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use podway_dns_cache::KeyFlags;
+
     use super::*;
-    use crate::query::{Parsed, parse};
 
-    const QUERY: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\x01\x03wWw\0\0\x41\0\x01\
-                           \0\0\x29\x10\0\0\0\0\0\0\0";
-
-    fn outgoing() -> Outgoing {
-        let Parsed::Query(query) = parse(QUERY) else { panic!("not a query") };
-        Outgoing::new(QUERY.to_vec(), &query, 1232)
+    fn outgoing(spelling: Spelling, edns: bool, flags: KeyFlags) -> Outgoing {
+        let key = Key::new([&b"wWw"[..], b"example"], 0x41, 1, flags);
+        Outgoing { key, spelling, edns }
     }
 
-    /// The query turned into a reply under `id`.
-    fn reply(id: u16, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-        let mut message = outgoing().with_id(id);
+    /// The query turned into a reply.
+    fn reply(sent: &Sent, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut message = sent.octets.clone();
         message[2] |= 0x80;
         change(&mut message);
         message
     }
 
     #[test]
-    fn only_id_and_offered_size_differ_from_what_the_client_sent() {
-        let sent = outgoing().with_id(0xBEEF);
-        let mut expected = QUERY.to_vec();
-        expected[..2].copy_from_slice(&[0xBE, 0xEF]);
-        expected[24..26].copy_from_slice(&1232u16.to_be_bytes());
-        assert_eq!(sent, expected);
+    fn query_has_an_opt_of_our_own_and_the_clients_wishes() {
+        let plain = outgoing(Spelling::Small, false, KeyFlags::default()).with_id(0xBEEF);
+        let question = b"\x03www\x07example\0\0\x41\0\x01";
+        let mut expected = b"\xBE\xEF\0\x20\0\x01\0\0\0\0\0\0".to_vec();
+        expected.extend_from_slice(question);
+        assert_eq!(plain.octets, expected);
+        let all = KeyFlags { dnssec_ok: true, checking_disabled: true, recursion_desired: true };
+        let full = outgoing(Spelling::Small, true, all).with_id(0xBEEF);
+        expected[2..4].copy_from_slice(&[0x01, 0x30]);
+        expected[11] = 1;
+        expected.extend_from_slice(&[0, 0, 41, 0x04, 0xD0, 0, 0, 0x80, 0, 0, 0]);
+        assert_eq!(full.octets, expected);
     }
 
     #[test]
-    fn reply_gets_the_clients_id_and_spelling_and_offers_recursion() {
-        let upstream = reply(9, |message| message[12..16].copy_from_slice(b"\x03WWW"));
-        let accepted = outgoing().accept(9, &upstream).unwrap();
-        assert_eq!(accepted.message[..2], QUERY[..2]);
-        assert_eq!(accepted.message[12..21], QUERY[12..21]);
-        assert_eq!(accepted.flags(), QR | RA | 0x0100);
+    fn mixed_letters_differ_from_query_to_query_and_nothing_else_does() {
+        let outgoing = outgoing(Spelling::Mixed, true, KeyFlags::default());
+        let queries: Vec<_> = (0..64).map(|_| outgoing.with_id(1).octets).collect();
+        let small = Outgoing { spelling: Spelling::Small, ..outgoing }.with_id(1).octets;
+        assert!(queries.iter().all(|query| query.eq_ignore_ascii_case(&small)));
+        assert!(queries.iter().all(|query| query[25..] == small[25..]));
+        assert!(queries.iter().collect::<BTreeSet<_>>().len() > 32);
     }
 
     #[test]
-    fn messages_that_are_not_the_reply_are_told_apart() {
-        let outgoing = outgoing();
-        let cases: [(&str, Vec<u8>); 6] = [
-            ("another id", reply(8, |_| {})),
-            ("a query", reply(9, |message| message[2] &= 0x7F)),
-            ("another name", reply(9, |message| message[13] = b'v')),
+    fn messages_are_told_apart() {
+        let sent = outgoing(Spelling::Small, false, KeyFlags::default()).with_id(9);
+        let rows: [(&str, Vec<u8>, Judgement); 10] = [
+            ("the reply", reply(&sent, |_| {}), Judgement::Reply),
+            ("capitals", reply(&sent, |message| message[13] = b'W'), Judgement::OtherSpelling),
+            ("another id", reply(&sent, |message| message[1] = 8), Judgement::Unrelated),
+            ("a query", reply(&sent, |message| message[2] &= 0x7F), Judgement::Unrelated),
+            ("another name", reply(&sent, |message| message[13] = b'v'), Judgement::Unrelated),
             // 'A' and 'a' as numbers: types must not be compared as letters.
-            ("another type", reply(9, |message| message[18] = 0x61)),
-            ("two questions", reply(9, |message| message[5] = 2)),
-            ("cut within the question", reply(9, |message| message.truncate(19))),
+            ("another type", reply(&sent, |message| message[26] = 0x61), Judgement::Unrelated),
+            ("two questions", reply(&sent, |message| message[5] = 2), Judgement::Unrelated),
+            ("cut", reply(&sent, |message| message.truncate(19)), Judgement::Unrelated),
+            (
+                "an error without question",
+                reply(&sent, |message| {
+                    message.truncate(12);
+                    (message[3], message[5]) = (1, 0);
+                }),
+                Judgement::BareError,
+            ),
+            (
+                "neither error nor question",
+                reply(&sent, |message| {
+                    message.truncate(12);
+                    message[5] = 0;
+                }),
+                Judgement::Unrelated,
+            ),
         ];
-        for (case, message) in cases {
-            assert_eq!(outgoing.accept(9, &message), None, "{case}");
+        assert_eq!(sent.octets[25..27], [0, 0x41]);
+        for (row, message, expected) in rows {
+            assert_eq!(sent.judge(&message), expected, "{row}");
         }
-    }
-
-    #[test]
-    fn error_without_question_is_known_as_such() {
-        let bare = |rcode: u8, id: u16| {
-            let mut message = reply(id, |message| message.truncate(12));
-            message[3] = rcode;
-            message[5] = 0;
-            message
-        };
-        assert!(outgoing().is_bare_error(9, &bare(1, 9)));
-        assert!(!outgoing().is_bare_error(9, &bare(0, 9)));
-        assert!(!outgoing().is_bare_error(9, &bare(1, 8)));
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn qtype_place(qtype: Option<RecordType>) -> usize {
 }
 
 /// Place of a response code in [`RCODES`], or behind the last.
-pub(super) fn rcode_place(rcode: ResponseCode) -> usize {
+pub(crate) fn rcode_place(rcode: ResponseCode) -> usize {
     RCODES.iter().position(|(known, _)| *known == rcode).unwrap_or(RCODES.len())
 }
 
@@ -60,6 +60,6 @@ pub(super) fn qtype_label(place: usize) -> &'static str {
 }
 
 /// The label at a place of [`RCODES`].
-pub(super) fn rcode_label(place: usize) -> &'static str {
+pub(crate) fn rcode_label(place: usize) -> &'static str {
     RCODES.get(place).map_or(OTHER, |(_, label)| label)
 }

@@ -21,12 +21,12 @@ use podway_cluster_model::port::{Port, Protocol};
 use podway_cluster_model::service::{
     Affinity, External, ProxyOwner, Service, ServiceKind, ServicePort, TrafficPolicy,
 };
-use podway_dns_server::{Server, ServerConfig, Transport};
+use podway_dns_server::{Selection, Server, ServerConfig, Transport};
 use podway_dns_zone::{ZoneConfig, ZoneIndex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 /// How long a test waits for what must come. Never measured: it only ends a test that has failed.
@@ -181,13 +181,19 @@ pub(crate) struct Running {
     task: JoinHandle<std::io::Result<()>>,
 }
 
-/// The configuration of a server on a loopback address.
+/// The configuration of a server on a loopback address that asks `upstreams` in this order.
 pub(crate) fn config(upstreams: &[&FakeUpstream]) -> ServerConfig {
-    let upstreams = upstreams.iter().map(|upstream| upstream.address).collect();
-    ServerConfig {
+    asking(upstreams.iter().map(|upstream| upstream.address))
+}
+
+/// The configuration of a server on a loopback address that asks those at `upstreams` in this order.
+pub(crate) fn asking(upstreams: impl IntoIterator<Item = SocketAddr>) -> ServerConfig {
+    let mut config = ServerConfig {
         workers: NonZeroUsize::new(2).unwrap(),
-        ..ServerConfig::new(vec!["127.0.0.1:0".parse().unwrap()], upstreams)
-    }
+        ..ServerConfig::new(vec!["127.0.0.1:0".parse().unwrap()], upstreams.into_iter().collect())
+    };
+    config.forward[0].selection = Selection::Sequential;
+    config
 }
 
 /// Starts a server for `zone`.
@@ -284,6 +290,18 @@ pub(crate) struct Seen {
     pub(crate) octets: Vec<u8>,
 }
 
+impl Seen {
+    /// Whether it asks for the name servers of the root, as probes do.
+    fn is_probe(&self) -> bool {
+        self.octets.get(12..17) == Some(&[0, 0, 2, 0, 1])
+    }
+
+    /// The query.
+    pub(crate) fn message(&self) -> Message {
+        Message::from_vec(&self.octets).unwrap()
+    }
+}
+
 /// An upstream that does as it is told.
 pub(crate) struct FakeUpstream {
     pub(crate) address: SocketAddr,
@@ -330,15 +348,22 @@ impl FakeUpstream {
             }
         });
         let streams = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
             loop {
                 let (mut stream, client) = tcp.accept().await.unwrap();
-                let Ok(octets) = stream.read_u16().await else { continue };
-                let mut message = vec![0; octets.into()];
-                stream.read_exact(&mut message).await.unwrap();
-                note(client, Transport::Tcp, &message);
-                for reply in behavior(&Message::from_vec(&message).unwrap(), Transport::Tcp) {
-                    stream.write_all(&framed(&reply)).await.unwrap();
-                }
+                let (behavior, note) = (Arc::clone(&behavior), note.clone());
+                connections.spawn(async move {
+                    // Until the server closes the connection.
+                    while let Ok(octets) = stream.read_u16().await {
+                        let mut message = vec![0; octets.into()];
+                        stream.read_exact(&mut message).await.unwrap();
+                        note(client, Transport::Tcp, &message);
+                        let query = Message::from_vec(&message).unwrap();
+                        for reply in behavior(&query, Transport::Tcp) {
+                            stream.write_all(&framed(&reply)).await.unwrap();
+                        }
+                    }
+                });
             }
         });
         Self { address, seen, arrived, tasks: vec![datagrams, streams] }
@@ -363,9 +388,11 @@ impl FakeUpstream {
         Self::start(|_, _| Vec::new()).await
     }
 
-    /// The queries so far.
+    /// The queries so far, probes left out.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        let mut seen = self.seen.lock().unwrap().clone();
+        seen.retain(|seen| !seen.is_probe());
+        seen
     }
 
     /// Waits until so many queries have come.
