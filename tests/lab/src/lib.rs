@@ -7,16 +7,19 @@
 //!
 //! | module | owns |
 //! | --- | --- |
-//! | `builder`, `lab`, `exec`, `ask` | the Rust interface |
+//! | `builder`, `lab`, `exec`, `ask`, `call` | the Rust interface |
 //! | `cluster` | pure: manifests in, pods and API objects out |
 //! | `supervisor` | namespaces, processes, the control socket |
 //! | `agent`, `upstream` | the servers that run in pods and outside |
+//! | `client` | asks the pods' servers from wherever a test stands |
 
 mod address;
 pub mod agent;
 mod ask;
 mod binaries;
 mod builder;
+mod call;
+pub mod client;
 mod cluster;
 mod exec;
 mod lab;
@@ -32,6 +35,7 @@ pub use address::{CLUSTER_CIDRS, DualStack, Family, LOAD_BALANCER_CIDRS};
 pub use ask::{Answer, Answers};
 pub use binaries::Binaries;
 pub use builder::Builder;
+pub use call::{Failure, Held, Outcome, Transport};
 pub use exec::{Output, Running};
 pub use lab::Lab;
 pub use place::{NameError, ObjectName, Place, node_name};

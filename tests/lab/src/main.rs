@@ -1,10 +1,10 @@
-//! The lab's own program: supervisor, pods' server and name server outside.
+//! The lab's own program: supervisor, pods' server, its client, and name server outside.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use podway_tests_lab::{agent, supervisor, upstream};
+use podway_tests_lab::{agent, client, supervisor, upstream};
 
 /// Runs the parts of a lab; people use `cargo xtask lab`.
 #[derive(Debug, Parser)]
@@ -22,6 +22,8 @@ enum Command {
     },
     /// Serves in a pod.
     Agent(agent::Args),
+    /// Asks the servers of pods.
+    Client(client::Args),
     /// Serves names outside.
     Upstream {
         /// File that gets a line for every query.
@@ -34,6 +36,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Launch { state } => supervisor::launch(&state),
         Command::Supervise { state } => supervisor::supervise(&state).map(|()| ExitCode::SUCCESS),
         Command::Agent(args) => agent::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Client(args) => client::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Upstream { log } => upstream::run(&log).map(|()| ExitCode::SUCCESS),
     }
 }

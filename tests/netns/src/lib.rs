@@ -1,11 +1,28 @@
-//! Runs a test again in network namespaces of its own.
+//! What suites on the real kernel share.
 //!
-//! A test that writes to the kernel calls [`isolated`] first: the test binary starts itself once
-//! more for just this test, under `unshare` with a new network namespace (and, for who is not root,
-//! a new user namespace), so nothing of the host is reached. Where that cannot be done it fails.
+//! A test that writes to the kernel itself calls [`isolated`] first: the test binary starts itself
+//! once more for just this test, under `unshare` with a new network namespace (and, for who is not
+//! root, a new user namespace), so nothing of the host is reached. A test of the daemon among nodes,
+//! pods and clients runs [`in_lab`]. Where namespaces cannot be had, tests fail.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | `cluster` | a lab for one test |
+//! | `route` | requests: whom they reach, and by what chance they would not |
+//! | `lookup` | queries: what the daemons and a pod's resolver say |
+//! | `manifests` | workloads to test with |
+
+mod cluster;
+mod lookup;
+pub mod manifests;
+mod route;
 
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Output};
+
+pub use cluster::{Cluster, FAMILIES, NODES, in_lab};
+pub use lookup::{Lookup, Response};
+pub use route::{HeldFlow, Route, ensure_even, requests_that_meet};
 
 /// Set in the environment of the process that runs inside.
 const INSIDE: &str = "PODWAY_TEST_INSIDE";
@@ -30,8 +47,7 @@ pub fn isolated(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
-    if std::env::var(SWITCH).is_ok_and(|value| value == "off") {
-        eprintln!("NOT RUN: {test}: {SWITCH}=off");
+    if is_switched_off(test) {
         return false;
     }
     let output = run_inside(test).unwrap_or_else(|error| {
@@ -48,6 +64,15 @@ pub fn isolated(test: &str) -> bool {
         String::from_utf8_lossy(&output.stderr),
     );
     false
+}
+
+/// Whether tests that need namespaces are left out, which is then said aloud.
+fn is_switched_off(test: &str) -> bool {
+    let off = std::env::var(SWITCH).is_ok_and(|value| value == "off");
+    if off {
+        eprintln!("NOT RUN: {test}: {SWITCH}=off");
+    }
+    off
 }
 
 fn run_inside(test: &str) -> std::io::Result<Output> {

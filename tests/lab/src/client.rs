@@ -1,0 +1,137 @@
+//! The other end of the pods' servers: asks over TCP or UDP and tells how each request ended.
+//!
+//! Runs where the test wants to stand; [`crate::Lab::call`] and [`crate::Lab::hold`] start it. Each
+//! request becomes one line: what the server answered, or `failed=` with a word for the reason. A
+//! request that nobody answers in time is the last: the others would cost the same wait each.
+
+use std::io::{self, BufRead as _, BufReader, Error, ErrorKind, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::call::{Failure, Transport};
+
+/// Longest wait for a connection or an answer.
+///
+/// 3 s: an answer takes less than a millisecond; longer than the second after which a lost SYN is
+/// sent again, so that only what is never answered counts as silent.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What each request says.
+const REQUEST: &[u8] = b"who\n";
+
+/// Arguments of the client.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// How to ask.
+    transport: Transport,
+    /// Whom to ask.
+    target: SocketAddr,
+    /// Number of requests, each over a connection or from a port of its own.
+    #[arg(long, default_value_t = 1)]
+    count: usize,
+    /// Uses one connection or one port: a request for every line of the standard input.
+    #[arg(long, conflicts_with = "count")]
+    hold: bool,
+}
+
+/// Asks, and writes one line for every request.
+///
+/// # Errors
+/// When the standard streams cannot be used; a request that fails is told like one that is
+/// answered.
+pub fn run(args: &Args) -> Result<()> {
+    let mut output = io::stdout();
+    // Whether the next request makes sense.
+    let mut tell = |outcome: io::Result<String>| -> io::Result<bool> {
+        let failure = match outcome {
+            Ok(line) => {
+                writeln!(output, "{line}")?;
+                None
+            }
+            Err(error) => {
+                writeln!(output, "failed={}", reason(&error))?;
+                Failure::of(error.kind())
+            }
+        };
+        output.flush()?;
+        Ok(failure != Some(Failure::Silent))
+    };
+    if args.hold {
+        let mut conversation = Conversation::open(args.transport, args.target);
+        for line in io::stdin().lines() {
+            line?;
+            tell(match &mut conversation {
+                Ok(conversation) => conversation.ask(),
+                Err(error) => Err(error.kind().into()),
+            })?;
+        }
+    } else {
+        for _ in 0..args.count {
+            let ask = |mut one: Conversation| one.ask();
+            if !tell(Conversation::open(args.transport, args.target).and_then(ask))? {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An open connection, or a socket that speaks with one server.
+enum Conversation {
+    Tcp(BufReader<TcpStream>),
+    Udp(UdpSocket),
+}
+
+impl Conversation {
+    fn open(transport: Transport, target: SocketAddr) -> io::Result<Self> {
+        match transport {
+            Transport::Tcp => {
+                let stream = TcpStream::connect_timeout(&target, TIMEOUT)?;
+                stream.set_read_timeout(Some(TIMEOUT))?;
+                Ok(Self::Tcp(BufReader::new(stream)))
+            }
+            Transport::Udp => {
+                let own: SocketAddr = match target {
+                    SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+                    SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+                };
+                let socket = UdpSocket::bind(own)?;
+                socket.connect(target)?;
+                socket.set_read_timeout(Some(TIMEOUT))?;
+                Ok(Self::Udp(socket))
+            }
+        }
+    }
+
+    fn ask(&mut self) -> io::Result<String> {
+        let line = match self {
+            Self::Tcp(stream) => {
+                stream.get_mut().write_all(REQUEST)?;
+                let mut line = String::new();
+                if stream.read_line(&mut line)? == 0 {
+                    return Err(ErrorKind::ConnectionAborted.into());
+                }
+                line
+            }
+            Self::Udp(socket) => {
+                match socket.send(REQUEST) {
+                    // A rule of the own machine held it back; whether it was rejected or only
+                    // dropped, the ICMP error tells, or its absence.
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+                    sent => drop(sent?),
+                }
+                let mut datagram = [0; 2048];
+                let length = socket.recv(&mut datagram)?;
+                String::from_utf8_lossy(&datagram[..length]).into_owned()
+            }
+        };
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+/// A word for the error.
+fn reason(error: &Error) -> String {
+    Failure::of(error.kind()).map_or_else(|| format!("{:?}", error.kind()), |one| one.to_string())
+}
