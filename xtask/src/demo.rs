@@ -27,22 +27,32 @@ const SCENARIOS: [&str; 5] = [
 /// Manifests of the lab with a domain of its own.
 const MAGEDU: &str = include_str!("../../tests/lab/scenarios/4-magedu.yaml");
 
+/// One part of the demonstration.
+type Part = fn(&Lab, &mut Report) -> Result<()>;
+
+/// What is shown in the first lab.
+const PARTS: [(&str, Part); 7] = [
+    ("a backend behind a ClusterIP", traffic::cluster_ip),
+    ("web servers behind node ports", traffic::node_port),
+    ("an unready pod gets nothing and comes back", traffic::readiness),
+    ("a readiness probe decides who serves", traffic::probe),
+    ("names of Services, as looked up from busybox", names::services),
+    ("a StatefulSet with a headless Service", names::stateful_set),
+    ("short names from inside a pod", names::search_path),
+];
+
 /// Shows everything; fails when an expectation does.
 pub(crate) fn run() -> Result<ExitCode> {
     require::programs("labs")?;
     crate::lab::build(true)?;
     let mut report = Report::default();
     let lab = start("cluster.local", &SCENARIOS)?;
-    traffic::cluster_ip(&lab, &mut report)?;
-    traffic::node_port(&lab, &mut report)?;
-    traffic::readiness(&lab, &mut report)?;
-    traffic::probe(&lab, &mut report)?;
-    names::services(&lab, &mut report)?;
-    names::stateful_set(&lab, &mut report)?;
-    names::search_path(&lab, &mut report)?;
+    for (title, show) in PARTS {
+        report.part(title, |report| show(&lab, report));
+    }
     drop(lab);
     let lab = start("magedu.local", &[MAGEDU])?;
-    names::custom_domain(&lab, &mut report)?;
+    report.part("a cluster domain of one's own", |report| names::custom_domain(&lab, report));
     drop(lab);
     println!("\n{}", report.summary());
     Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

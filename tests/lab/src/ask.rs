@@ -63,7 +63,8 @@ impl Lab {
     /// # Errors
     /// When a request fails or is answered by something else than a pod of the lab.
     pub fn ask(&self, place: &Place, url: &str, count: usize) -> Result<Answers> {
-        let mut command = vec!["curl", "-gsS", "--max-time", "5", "-H", "Connection: close"];
+        let mut command = vec!["curl", "-gsS", "--fail-early", "--max-time", "5"];
+        command.extend(["-H", "Connection: close"]);
         command.extend(std::iter::repeat_n(url, count));
         let text = self.exec(place, &command)?.checked().with_context(|| url.to_owned())?;
         let answers = text.lines().map(str::parse).collect::<Result<Vec<Answer>>>()?;

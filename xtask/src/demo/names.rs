@@ -56,7 +56,6 @@ fn expect(
 
 /// Scenario 6: names of Services, of the DNS server's address, and of the world.
 pub(super) fn services(lab: &Lab, report: &mut Report) -> Result<()> {
-    report.title("names of Services, as looked up from busybox");
     expect(lab, report, &["nginx-service"], &cluster_ips(lab, "default/nginx-service")?)?;
     expect(lab, report, &["kubernetes"], &one("10.96.0.1"))?;
     expect(lab, report, &["-x", "10.96.0.10"], &one("kube-dns.kube-system.svc.cluster.local."))?;
@@ -71,7 +70,6 @@ pub(super) fn services(lab: &Lab, report: &mut Report) -> Result<()> {
 /// Scenario 5: a headless Service follows its pods.
 pub(super) fn stateful_set(lab: &Lab, report: &mut Report) -> Result<()> {
     const SERVICE: &str = "myapp-svc.default.svc.cluster.local";
-    report.title("a StatefulSet with a headless Service");
     expect(lab, report, &[SERVICE], &addresses(lab, "myapp-")?)?;
     each_pod(lab, report, 3)?;
     let ports: BTreeSet<_> =
@@ -120,7 +118,6 @@ fn expect_denied(lab: &Lab, report: &mut Report, name: &str) -> Result<()> {
 
 /// Scenario 5: short names, through the C library and the search path of a pod.
 pub(super) fn search_path(lab: &Lab, report: &mut Report) -> Result<()> {
-    report.title("short names from inside a pod");
     let pod = lab.pod_addresses("nginx-statefulset-0")?.v4.to_string();
     let rows = [
         ("nginx-statefulset-0.nginx", one(&pod)),
@@ -138,7 +135,6 @@ pub(super) fn search_path(lab: &Lab, report: &mut Report) -> Result<()> {
 /// Scenario 4: everything under a domain of the user's own.
 pub(super) fn custom_domain(lab: &Lab, report: &mut Report) -> Result<()> {
     const NAME: &str = "magedu-tomcat-app1-service.magedu.svc.magedu.local";
-    report.title("a cluster domain of one's own");
     let front = Place::pod_in("magedu", "magedu-nginx");
     let address = cluster_ips(lab, "magedu/magedu-tomcat-app1-service")?;
     let found = dig(lab, &front, &[NAME])?;

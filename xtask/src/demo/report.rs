@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Result;
+
 use crate::table::table;
 
 /// Prints as it goes and counts.
@@ -12,9 +14,12 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Begins a part.
-    pub(super) fn title(&self, title: &str) {
-        println!("-- {title} --");
+    /// Shows one part; one that cannot go on counts as an expectation that failed.
+    pub(super) fn part(&mut self, title: &str, show: impl FnOnce(&mut Self) -> Result<()>) {
+        println!("\n-- {title} --");
+        if let Err(error) = show(self) {
+            self.expect(&format!("{title}: {error:#}"), false);
+        }
     }
 
     /// Shows that `asked` was asked from `place` and which pods answered, and judges it.
@@ -78,4 +83,42 @@ fn list(set: &BTreeSet<String>) -> String {
         return "(nothing)".to_owned();
     }
     set.iter().cloned().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(pods: &[&str]) -> BTreeSet<String> {
+        pods.iter().map(|&pod| pod.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_pod_too_many_or_too_few_is_a_failure() {
+        let rows: [(&[&str], &[&str], usize); 4] = [
+            (&["a", "b"], &["a", "b"], 0),
+            (&["a"], &["a", "b"], 1),
+            (&["a", "b", "c"], &["a", "b"], 1),
+            (&[], &[], 0),
+        ];
+        for (answered, expected, failed) in rows {
+            let mut report = Report::default();
+            let counts = answered.iter().map(|&pod| (pod.to_owned(), 1)).collect();
+            report.answers(("a pod", "a Service"), &counts, &set(expected));
+            assert_eq!(report.failed(), failed, "{answered:?} {expected:?}");
+            report.name("a name", &set(answered), &set(expected));
+            assert_eq!(report.failed(), 2 * failed, "{answered:?} {expected:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_cannot_go_on_fails_and_is_named_at_the_end() {
+        let mut report = Report::default();
+        report.part("names", |report| {
+            report.expect("the first", true);
+            anyhow::bail!("nobody answers")
+        });
+        assert_eq!(report.failed(), 1);
+        assert_eq!(report.summary(), "1 expectations held, 1 failed\n  FAIL names: nobody answers");
+    }
 }

@@ -45,7 +45,6 @@ fn ask(
 
 /// Scenario 1: a ClusterIP, by name and by address, from a pod and from a node.
 pub(super) fn cluster_ip(lab: &Lab, report: &mut Report) -> Result<()> {
-    report.title("a backend behind a ClusterIP");
     let pods = ready_pods(lab, "k8sdemo/backend-")?;
     let addresses = service(lab, "k8sdemo/backend")?.cluster_ips;
     let by_address = format!("http://{}:8080/", addresses.join(","));
@@ -61,7 +60,6 @@ pub(super) fn cluster_ip(lab: &Lab, report: &mut Report) -> Result<()> {
 
 /// Scenario 2: node ports from outside, on every node and in both families.
 pub(super) fn node_port(lab: &Lab, report: &mut Report) -> Result<()> {
-    report.title("web servers behind node ports");
     let httpd = ready_pods(lab, "httpd-")?;
     for node in [1, 2] {
         let url = format!("http://{}:30001/", lab.node_ip(node, Family::V4));
@@ -77,7 +75,6 @@ pub(super) fn node_port(lab: &Lab, report: &mut Report) -> Result<()> {
 
 /// Scenario 7: pods that are made unready and ready again.
 pub(super) fn readiness(lab: &Lab, report: &mut Report) -> Result<()> {
-    report.title("an unready pod gets nothing and comes back");
     let url = format!("http://{}:30001/", lab.node_ip(2, Family::V4));
     let question = (&Place::Outside, url.as_str());
     let all = ready_pods(lab, "httpd-")?;
@@ -105,7 +102,6 @@ pub(super) fn readiness(lab: &Lab, report: &mut Report) -> Result<()> {
 
 /// Scenario 7: a readiness probe that fails and passes again.
 pub(super) fn probe(lab: &Lab, report: &mut Report) -> Result<()> {
-    report.title("a readiness probe decides who serves");
     let url = "http://readiness.default/";
     let place = client();
     let all = ready_pods(lab, "readiness-")?;

@@ -182,8 +182,11 @@ fn run(processes: &Processes, place: &Namespace, words: &[String], timeout: Dura
             let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
             let text = format!("{program}: {error:#}");
             return match kind {
-                Some(ErrorKind::NotFound) => Outcome::Impossible(text),
-                _ => Outcome::Failed(text),
+                // Denied is also what a search path says that has folders of another user.
+                Some(ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+                    Outcome::Impossible(text)
+                }
+                Some(_) | None => Outcome::Failed(text),
             };
         }
     };
