@@ -1,0 +1,180 @@
+//! Whose address servers see: when the client's own, when the node's.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use podway_tests_lab::{Binaries, Lab, Place};
+use podway_tests_netns::manifests::{client, clients, pod};
+use podway_tests_netns::traffic::{
+    Seen, Traffic, node_port_service, programmed, service, way_outside,
+};
+use podway_tests_netns::{Cluster, FAMILIES, NODES, in_lab};
+
+/// A pod on each node behind a Service, clients, and a pod alone behind its own Service.
+fn manifests() -> String {
+    [
+        clients(),
+        pod("echo-1", 1, ""),
+        pod("echo-2", 2, ""),
+        service("echo", "echo", ""),
+        node_port_service("ports", "echo", 30_090, ""),
+        pod("alone-1", 1, ""),
+        node_port_service("alone", "alone", 30_091, "externalTrafficPolicy: Local"),
+    ]
+    .concat()
+}
+
+const ALL: [&str; 2] = ["echo-1", "echo-2"];
+
+/// Holds that servers behind the ClusterIP of `echo` see of pods what `of_pods` says, and of others
+/// the node.
+fn at_the_cluster_ip(cluster: &Cluster, of_pods: fn(u8) -> Seen) -> anyhow::Result<()> {
+    programmed(cluster)?;
+    for number in NODES {
+        let mut traffic = Traffic::new(cluster);
+        for family in FAMILIES {
+            let to = cluster.at("echo", family, 80)?;
+            // Somebody who routes the Service range to a node.
+            way_outside(cluster, to.ip(), number)?;
+            traffic.reaches(&client(number), to, &ALL, of_pods(number));
+            for from in [Place::node(number), Place::Outside] {
+                traffic.reaches(&from, to, &ALL, Seen::Node(number));
+            }
+        }
+        traffic.check()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn pods_keep_their_address_on_the_way_to_a_cluster_ip_and_others_get_the_nodes() {
+    in_lab(Lab::builder().manifests(manifests()), |cluster| {
+        at_the_cluster_ip(cluster, |_| Seen::Client)
+    });
+}
+
+#[test]
+fn everybody_gets_the_nodes_address_when_all_is_masqueraded() {
+    let builder = Lab::builder().podway_argument("--masquerade-all").manifests(manifests());
+    in_lab(builder, |cluster| at_the_cluster_ip(cluster, Seen::Node));
+}
+
+#[test]
+fn everybody_keeps_their_address_when_pods_cannot_be_told() {
+    // The lab always names the pods' ranges.
+    let Ok(found) = Binaries::find() else { panic!("the daemon cannot be built") };
+    let folder = tempfile::tempdir().unwrap();
+    let wrapper = folder.path().join("podway");
+    let script = format!(
+        "#!/bin/sh\nfor word; do shift; case $word in --cluster-cidr) skip=1;; \
+         *) [ \"$skip\" ] && skip= || set -- \"$@\" \"$word\";; esac; done\nexec {} \"$@\"\n",
+        found.podway.display()
+    );
+    fs::write(&wrapper, script).unwrap();
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    in_lab(Lab::builder().podway(&wrapper).manifests(manifests()), |cluster| {
+        programmed(cluster)?;
+        let mut traffic = Traffic::new(cluster);
+        for family in FAMILIES {
+            let to = cluster.at("echo", family, 80)?;
+            traffic.reaches(&client(1), to, &ALL, Seen::Client);
+            traffic.reaches(&Place::node(1), to, &ALL, Seen::Client);
+            // Only the endpoint's own node can translate its answers back.
+            let to = cluster.at("alone", family, 80)?;
+            way_outside(cluster, to.ip(), 1)?;
+            traffic.reaches(&Place::Outside, to, &["alone-1"], Seen::Client);
+            // Pods count as clients from outside under a Local policy.
+            let node_port = |number| cluster.node_port(number, family, 30_091);
+            traffic.reaches(&client(1), node_port(1), &["alone-1"], Seen::Client);
+            traffic.dropped(&client(2), node_port(2));
+            traffic.reaches(&Place::node(2), node_port(2), &["alone-1"], Seen::Node(2));
+        }
+        traffic.check()
+    });
+}
+
+#[test]
+fn external_traffic_gets_the_nodes_address_unless_its_policy_is_local() {
+    in_lab(Lab::builder().manifests(manifests()), |cluster| {
+        programmed(cluster)?;
+        let mut traffic = Traffic::new(cluster);
+        for family in FAMILIES {
+            for number in NODES {
+                let to = cluster.node_port(number, family, 30_090);
+                for from in [Place::Outside, client(1), client(2), Place::node(number)] {
+                    traffic.reaches(&from, to, &ALL, Seen::Node(number));
+                }
+            }
+            let local = cluster.node_port(1, family, 30_091);
+            for from in [Place::Outside, client(1), client(2)] {
+                traffic.reaches(&from, local, &["alone-1"], Seen::Client);
+            }
+            traffic.reaches(&Place::node(1), local, &["alone-1"], Seen::Node(1));
+        }
+        traffic.check()
+    });
+}
+
+#[test]
+fn pod_that_reaches_itself_through_its_service_sees_the_node() {
+    let host = "---\n{apiVersion: v1, kind: Service, metadata: {name: host}, spec: {\
+                ipFamilyPolicy: RequireDualStack, selector: {app: host}, \
+                ports: [{name: tcp, port: 80, targetPort: 8080}, \
+                {name: udp, protocol: UDP, port: 80, targetPort: 8080}]}}\n";
+    let host = [pod("host-1", 1, "hostNetwork: true"), host.to_owned()].concat();
+    in_lab(Lab::builder().manifests(manifests() + &host), |cluster| {
+        programmed(cluster)?;
+        let mut traffic = Traffic::new(cluster);
+        for family in FAMILIES {
+            let alone = Place::pod("alone-1");
+            let to = cluster.at("alone", family, 80)?;
+            traffic.reaches(&alone, to, &["alone-1"], Seen::Node(1));
+            traffic.reaches(
+                &alone,
+                cluster.node_port(1, family, 30_091),
+                &["alone-1"],
+                Seen::Node(1),
+            );
+            // Its neighbor is no hairpin.
+            traffic.reaches(&client(1), to, &["alone-1"], Seen::Client);
+            let to = cluster.at("host", family, 80)?;
+            traffic.reaches(&Place::pod("host-1"), to, &["host-1"], Seen::Node(1));
+        }
+        traffic.check()
+    });
+}
+
+#[test]
+fn masquerading_works_by_the_bit_that_is_asked_for_and_with_random_ports() {
+    let builder = Lab::builder().podway_argument("--masquerade-bit=3").manifests(manifests());
+    in_lab(builder, |cluster| {
+        programmed(cluster)?;
+        for family in ["ip", "ip6"] {
+            let command = ["nft", "list", "table", family, "podway"];
+            let listing = cluster.exec(&Place::node(1), &command)?.checked()?;
+            assert!(listing.contains("0x00000008"), "{listing}");
+            assert!(!listing.contains("0x00004000"), "{listing}");
+            let masquerading =
+                |line: &&str| line.contains("masquerade") && !line.contains("mark-for-masquerade");
+            let lines: Vec<_> = listing.lines().filter(masquerading).collect();
+            assert!(!lines.is_empty(), "{listing}");
+            let ours =
+                lines.iter().filter(|line| !line.contains("chain ") && !line.contains("set "));
+            for line in ours {
+                assert!(line.contains("fully-random") || line.contains("masqueraded"), "{line}");
+            }
+        }
+        let mut traffic = Traffic::new(cluster);
+        for family in FAMILIES {
+            traffic.reaches(
+                &Place::Outside,
+                cluster.node_port(1, family, 30_090),
+                &ALL,
+                Seen::Node(1),
+            );
+            traffic.reaches(&client(1), cluster.at("echo", family, 80)?, &ALL, Seen::Client);
+        }
+        traffic.check()
+    });
+}
