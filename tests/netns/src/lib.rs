@@ -11,11 +11,13 @@
 //! | `route` | requests: whom they reach, and by what chance they would not |
 //! | `lookup` | queries: what the daemons and a pod's resolver say |
 //! | `manifests` | workloads to test with |
+//! | `traffic` | tables of requests that are made at once |
 
 mod cluster;
 mod lookup;
 pub mod manifests;
 mod route;
+pub mod traffic;
 
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Output};
