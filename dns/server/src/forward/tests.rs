@@ -18,6 +18,7 @@ use super::*;
 
 mod caching;
 mod failing;
+mod following;
 
 /// What an upstream does with a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +129,15 @@ impl Dial for Ways {
     }
 }
 
+/// Where this server is.
+const OURSELVES: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 4)), 53);
+
+/// The address of an upstream by its number.
+fn address(number: u8) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, number + 1], 53))
+}
+
 /// Upstreams, and a forwarder that asks them.
 struct Bench {
     fakes: Vec<Arc<Fake>>,
@@ -137,18 +147,18 @@ struct Bench {
 }
 
 /// Asks so many upstreams one after the other, as changed by `change`.
-fn bench(upstreams: u16, change: impl FnOnce(&mut ForwardConfig)) -> Bench {
-    let address = |number| SocketAddr::from(([127, 0, 0, 1], 1000 + number));
+fn bench(upstreams: u8, change: impl FnOnce(&mut ForwardConfig)) -> Bench {
     let fakes: Vec<_> = (0..upstreams).map(|_| Arc::<Fake>::default()).collect();
     let ways = (0..upstreams).map(address).zip(fakes.iter().cloned()).collect();
-    let to = (0..upstreams).map(|number| Target::from(address(number))).collect();
+    let to = (0..upstreams).map(address).map(Target::from).collect();
     let mut config = ForwardConfig { selection: Selection::Sequential, ..ForwardConfig::new(to) };
     change(&mut config);
     let metrics = ForwardMetrics::default();
     let (queue, renewals) = mpsc::channel(RENEWALS);
     let queue = Renewals { place: 0, queue };
-    let forwarder =
-        Forwarder::new(config, &[], Arc::new(Ways(ways)), queue, &metrics).map(Arc::new).unwrap();
+    let forwarder = Forwarder::new(config, &[OURSELVES], Arc::new(Ways(ways)), queue, &metrics)
+        .map(Arc::new)
+        .unwrap();
     Bench { fakes, forwarder, renewals, metrics }
 }
 

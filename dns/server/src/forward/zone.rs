@@ -56,7 +56,7 @@ pub(crate) struct Waiting {
 pub(crate) struct Forwarder {
     zone: Name,
     except: Vec<Name>,
-    resolver: Resolver,
+    pub(super) resolver: Resolver,
     pub(super) sources: Mutex<Sources>,
     policy: CachePolicy,
     kept: Option<Kept>,

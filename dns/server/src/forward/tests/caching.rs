@@ -43,7 +43,7 @@ async fn answer_is_given_at_once_within_its_time_and_asked_for_after_it() {
     assert!(bench.at_once("www.example").is_none());
     assert_eq!(bench.ask("www.example").await.ttls, Ttls::Aged(0));
     assert_eq!(bench.queries(), [2]);
-    let labels = r#"{server="",zones=".",view="""#;
+    let labels = r#"{server="dns://127.0.0.4:53",zones=".",view="""#;
     for (name, value) in
         [("coredns_cache_requests_total", "5"), ("coredns_cache_misses_total", "4")]
     {
@@ -68,7 +68,8 @@ async fn stale_answer_is_given_when_upstreams_fail_or_take_too_long() {
         let (given, waited) = bench.ask_timed("www.example").await;
         assert_eq!((kind(&given), given.ttls), (Kind::Success, Ttls::Fixed(30)), "{manner:?}");
         assert_eq!(waited, expected, "{manner:?}");
-        let stale = r#"coredns_cache_served_stale_total{server="",zones=".",view=""}"#;
+        let stale =
+            r#"coredns_cache_served_stale_total{server="dns://127.0.0.4:53",zones=".",view=""}"#;
         assert_eq!(bench.metric(stale), "1");
     }
 }
@@ -120,7 +121,8 @@ async fn popular_answer_is_fetched_before_its_time_is_over() {
     assert_eq!(bench.queries(), [2]);
     sleep(seconds(10)).await;
     assert!(bench.at_once("www.example").is_some(), "the newer answer was not kept");
-    let prefetched = r#"coredns_cache_prefetch_total{server="",zones=".",view=""}"#;
+    let prefetched =
+        r#"coredns_cache_prefetch_total{server="dns://127.0.0.4:53",zones=".",view=""}"#;
     assert_eq!(bench.metric(prefetched), "1");
 }
 
@@ -208,7 +210,9 @@ async fn memory_of_the_cache_is_bounded() {
         bench.ask(&format!("{client}.example")).await;
     }
     let number = |name: &str| {
-        let name = format!("{name}{{server=\"\",zones=\".\",view=\"\",type=\"success\"}}");
+        let name = format!(
+            "{name}{{server=\"dns://127.0.0.4:53\",zones=\".\",view=\"\",type=\"success\"}}"
+        );
         bench.metric(&name).parse::<usize>().unwrap()
     };
     let (entries, evictions) =

@@ -63,7 +63,7 @@ async fn upstream_that_failed_is_probed_until_it_replies_and_then_asked_again() 
     sleep(seconds(10)).await;
     assert_eq!(bench.fakes[0].probes(), probes, "it is probed though it is well");
     let failures =
-        r#"coredns_proxy_healthcheck_failures_total{proxy_name="forward",to="127.0.0.1:1000"}"#;
+        r#"coredns_proxy_healthcheck_failures_total{proxy_name="forward",to="127.0.0.1:53"}"#;
     assert_eq!(bench.metric(failures), (probes - 1).to_string());
 }
 
