@@ -54,10 +54,7 @@ const MAY_USE: &[(&str, MayUse)] = &[
     ("proxy/nft", MayUse::Only(&["cluster/model", "proxy/plan"])),
     ("proxy/plan", MayUse::Only(&["cluster/model"])),
     // Snapshots reach the loop through the publisher of cluster/watch.
-    (
-        "proxy/sync",
-        MayUse::Only(&["cluster/model", "cluster/watch", "proxy/nft", "proxy/plan"]),
-    ),
+    ("proxy/sync", MayUse::Only(&["cluster/model", "cluster/watch", "proxy/nft", "proxy/plan"])),
     ("tests/bench", MayUse::All),
     // The lab plays the cluster and must not judge the product by the product's own code.
     ("tests/lab", MayUse::Only(&[])),
