@@ -66,7 +66,6 @@ impl App {
             policy: proxy.policy,
             node: NodeView::bare(cluster.node.clone()).with_interfaces(proxy.interfaces),
             masquerade_bit: proxy.masquerade_bit,
-            dead_tcp: proxy.dead_tcp,
         };
         let syncer = Syncer::start(settings, feed.subscribe(), move || programmed.done())
             .map_err(|error| explain_refusal("run", error))?;

@@ -10,8 +10,7 @@ use std::path::PathBuf;
 use podway_cluster_model::name::NodeName;
 use podway_dns_server::resolv_conf::{self, Skipped};
 use podway_dns_zone::ZoneConfig;
-use podway_proxy_plan::policy::{NodePortAddresses, Policy};
-use podway_proxy_plan::stale_flows::DeadTcp;
+use podway_proxy_plan::policy::{DeadTcp, NodePortAddresses, Policy};
 use tracing_subscriber::filter::Targets;
 
 use crate::args::{AdminArgs, ClusterArgs, DnsArgs, LogArgs, ProxyArgs, RunArgs};
@@ -60,8 +59,6 @@ pub(crate) struct ProxyConfig {
     pub(crate) masquerade_bit: u8,
     /// Addresses found on the interfaces.
     pub(crate) interfaces: Vec<IpAddr>,
-    /// What becomes of TCP connections to endpoints that are gone.
-    pub(crate) dead_tcp: DeadTcp,
 }
 
 /// Where names are answered, and who is asked for the others.
@@ -235,11 +232,11 @@ fn proxy(
             masquerade_all: masquerade_all?,
             node_ports,
             allow_external_ips,
+            dead_tcp: if reset_dead_tcp? { DeadTcp::Reset } else { DeadTcp::Keep },
             ..Policy::default()
         },
         masquerade_bit: masquerade_bit?,
         interfaces: environment.interfaces.clone(),
-        dead_tcp: if reset_dead_tcp? { DeadTcp::Reset } else { DeadTcp::Keep },
     })
 }
 

@@ -286,6 +286,7 @@ fn sets_of(rule: &Rule) -> impl Iterator<Item = SetName> {
     let asked = rule.conditions.iter().filter_map(|condition| match condition {
         Condition::In(_, set) | Condition::NotIn(_, set) => Some(*set),
         Condition::NewConnection
+        | Condition::MidStream
         | Condition::Translated
         | Condition::Marked(_)
         | Condition::ConnectionMarked
@@ -301,6 +302,7 @@ fn sets_of(rule: &Rule) -> impl Iterator<Item = SetName> {
         | Statement::Return
         | Statement::Drop
         | Statement::Reject
+        | Statement::Reset
         | Statement::Mark(_)
         | Statement::Unmark(_)
         | Statement::UnmarkConnection
@@ -316,6 +318,7 @@ fn calls_of(rule: &Rule) -> impl Iterator<Item = ChainName> {
         Statement::Return
         | Statement::Drop
         | Statement::Reject
+        | Statement::Reset
         | Statement::Mark(_)
         | Statement::Unmark(_)
         | Statement::Translate(..)

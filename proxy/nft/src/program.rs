@@ -66,6 +66,12 @@ impl Program {
         Family::ALL.map(|family| self.full(family))
     }
 
+    /// What the constant rules depend on.
+    #[must_use]
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// Takes over other options; everything is to be written anew after that.
     pub fn set_options(&mut self, options: Options) {
         self.options = options;

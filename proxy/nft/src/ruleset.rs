@@ -203,6 +203,8 @@ pub struct Rule {
 pub enum Condition {
     /// It starts a connection.
     NewConnection,
+    /// It is TCP's and does not ask for a connection: its SYN flag is off.
+    MidStream,
     /// Its connection's destination was translated.
     Translated,
     /// Its mark has this bit.
@@ -234,6 +236,8 @@ pub enum Statement {
     Drop,
     /// Refuses with ICMP port unreachable.
     Reject,
+    /// Refuses with a TCP reset.
+    Reset,
     /// Sets a bit of the mark.
     Mark(u32),
     /// Clears a bit of the mark.

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::plan::Family;
-use podway_proxy_plan::policy::{Policy, UnknownPorts};
+use podway_proxy_plan::policy::{DeadTcp, PodDetection, Policy, UnknownPorts};
 
 use crate::hashing;
 use crate::names::{Bank, ChainName, SetName, SizeClass};
@@ -55,6 +55,8 @@ pub struct Options {
     pub service_cidrs: Vec<IpNet>,
     /// What happens at a ClusterIP's ports that its Service does not have.
     pub unknown_ports: UnknownPorts,
+    /// Whether a TCP connection that nobody tracks any more is reset at a frontend.
+    pub dead_tcp: DeadTcp,
 }
 
 impl Default for Options {
@@ -66,6 +68,7 @@ impl Default for Options {
             masquerade_bit: 14,
             service_cidrs: Vec::new(),
             unknown_ports: UnknownPorts::default(),
+            dead_tcp: DeadTcp::default(),
         }
     }
 }
@@ -74,12 +77,19 @@ impl Options {
     /// What follows from `policy`.
     #[must_use]
     pub fn new(policy: &Policy, masquerade_bit: u8) -> Self {
+        let (cluster_cidrs, pod_interface) = match policy.pods {
+            PodDetection::ClusterCidrs | PodDetection::NodeCidrs => {
+                (policy.cluster_cidrs.clone(), None)
+            }
+            PodDetection::Interface(name) => (Vec::new(), Some(name)),
+        };
         Self {
-            cluster_cidrs: policy.cluster_cidrs.clone(),
-            pod_interface: None,
+            cluster_cidrs,
+            pod_interface,
             masquerade_bit,
             service_cidrs: policy.service_cidrs.clone(),
             unknown_ports: policy.unknown_ports,
+            dead_tcp: policy.dead_tcp,
         }
     }
 
@@ -193,7 +203,7 @@ fn chains(family: Family, options: &Options, has_affinity: bool) -> Vec<Chain> {
     let mut chains = vec![
         chain(ChainName::MarkForMasquerade, vec![rule([], [Statement::Mark(mark)])]),
         chain(ChainName::CheckSource, check_source()),
-        chain(ChainName::Refuse, refuse()),
+        chain(ChainName::Refuse, refuse(options.dead_tcp)),
         chain(ChainName::Unknown, unknown(options.unknown_ports)),
     ];
     for bank in Bank::ALL {
@@ -276,12 +286,23 @@ const fn frontend_in(set: SetName) -> Condition {
     Condition::In(Key::Frontend, set)
 }
 
-fn refuse() -> Vec<Rule> {
-    vec![
+/// New connections that are refused or dropped, and TCP that is new only to the kernel.
+fn refuse(dead_tcp: DeadTcp) -> Vec<Rule> {
+    // A packet from the middle of a connection counts as new when its entry was deleted, since its
+    // endpoint is gone. Sent to another endpoint it would be reset there, if nothing is in the way;
+    // an ICMP error would not end the connection.
+    let forgotten = [SetName::Frontends, SetName::Rejected, SetName::Dropped]
+        .map(|set| rule([Condition::MidStream, frontend_in(set)], [Statement::Reset]));
+    let mut rules = match dead_tcp {
+        DeadTcp::Keep => Vec::new(),
+        DeadTcp::Reset => forgotten.to_vec(),
+    };
+    rules.extend([
         rule([frontend_in(SetName::Guarded)], [Statement::Jump(ChainName::CheckSource)]),
         rule([frontend_in(SetName::Rejected)], [Statement::Reject]),
         rule([frontend_in(SetName::Dropped)], [Statement::Drop]),
-    ]
+    ]);
+    rules
 }
 
 /// What still has a Service's address after DNAT was not for any of its frontends.

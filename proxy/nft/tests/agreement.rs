@@ -7,13 +7,14 @@ use std::net::IpAddr;
 use podway_cluster_model::arbitrary;
 use podway_cluster_model::builder::{Builder, Change};
 use podway_cluster_model::name::NodeName;
-use podway_cluster_model::snapshot::Delta;
+use podway_cluster_model::snapshot::{Delta, Snapshot};
 use podway_proxy_nft::fake::{FakeKernel, From, Outcome, Packet};
 use podway_proxy_nft::program::{Options, Program};
+use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::plan::{Family, FrontendKey};
 use podway_proxy_plan::planner::Planner;
-use podway_proxy_plan::policy::Policy;
+use podway_proxy_plan::policy::{DeadTcp, PodDetection, Policy};
 use podway_proxy_plan::route::{self, SourcePlace, Verdict, route};
 use proptest::prelude::*;
 
@@ -46,7 +47,18 @@ impl Node {
 
     fn apply(&mut self, changes: Vec<Change>) -> Result<(), TestCaseError> {
         let (snapshot, delta) = self.builder.apply(changes);
-        let changes = self.planner.update(&snapshot, &delta);
+        self.follow(&snapshot, &delta)
+    }
+
+    fn follow(&mut self, snapshot: &Snapshot, delta: &Delta) -> Result<(), TestCaseError> {
+        let changes = self.planner.update(snapshot, delta);
+        let options = Options::new(self.planner.policy(), 14);
+        if options != *self.program.options() {
+            self.program.set_options(options);
+            self.program.update(changes.plans);
+            self.write_everything();
+            return Ok(());
+        }
         for transaction in self.program.update(changes.plans) {
             self.kernel
                 .commit(&transaction)
@@ -93,15 +105,31 @@ impl Node {
     }
 }
 
-fn packet(source: IpAddr, to: FrontendKey, from: From) -> Packet {
+/// The ways a packet of `source` may come to the rules.
+fn packets(planner: &Planner, source: IpAddr, to: FrontendKey) -> Vec<Packet> {
     let FrontendKey { address: destination, protocol, port } = to;
-    Packet { source, destination, protocol, port, from, interface: None }
+    let packet = |interface| {
+        let from = match route::source_place(planner, source, interface) {
+            SourcePlace::Node => From::ThisNode,
+            SourcePlace::Pod | SourcePlace::Outside => From::Elsewhere,
+        };
+        // What was made on this node came in nowhere.
+        let interface = interface.filter(|_| from == From::Elsewhere);
+        Packet { source, destination, protocol, port, from, interface }
+    };
+    match planner.policy().pods {
+        PodDetection::ClusterCidrs | PodDetection::NodeCidrs => vec![packet(None)],
+        PodDetection::Interface(_) => {
+            let names = [None, InterfaceName::exactly("veth12"), InterfaceName::exactly("eth0")];
+            names.map(packet).into()
+        }
+    }
 }
 
 /// What the plan says of `packet`, in the words of the fake kernel.
 fn expected(planner: &Planner, packet: &Packet) -> BTreeSet<Outcome> {
-    let Packet { source, destination, protocol, port, .. } = *packet;
-    match route(planner, &route::Packet { source, destination, protocol, port }) {
+    let Packet { source, destination, protocol, port, interface, from: _ } = *packet;
+    match route(planner, &route::Packet { source, destination, protocol, port, interface }) {
         Verdict::Untouched => [Outcome::Sent { to: None, masqueraded: false }].into(),
         Verdict::Reject => [Outcome::Refused].into(),
         Verdict::Drop => [Outcome::Dropped].into(),
@@ -116,8 +144,15 @@ fn expected(planner: &Planner, packet: &Packet) -> BTreeSet<Outcome> {
 }
 
 fn policies() -> impl Strategy<Value = Policy> {
-    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-        |(detect_local, masquerade_all, ranges)| Policy {
+    let pods = prop::sample::select(vec![
+        PodDetection::ClusterCidrs,
+        PodDetection::NodeCidrs,
+        PodDetection::Interface(InterfaceName::beginning_with("veth").unwrap()),
+    ]);
+    (any::<bool>(), any::<bool>(), any::<bool>(), pods).prop_map(
+        |(detect_local, masquerade_all, ranges, pods)| Policy {
+            pods,
+            dead_tcp: if ranges { DeadTcp::Reset } else { DeadTcp::Keep },
             cluster_cidrs: if detect_local {
                 vec!["10.244.0.0/16".parse().unwrap(), "fd00:10:244::/48".parse().unwrap()]
             } else {
@@ -151,14 +186,13 @@ proptest! {
         }
         for destination in node.destinations() {
             for source in node.sources(destination) {
-                let place = route::source_place(&node.planner, source);
-                let from = if place == SourcePlace::Node { From::ThisNode } else { From::Elsewhere };
-                let packet = packet(source, destination, from);
-                prop_assert_eq!(
-                    node.kernel.outcomes(&packet),
-                    expected(&node.planner, &packet),
-                    "{:?}", packet
-                );
+                for packet in packets(&node.planner, source, destination) {
+                    prop_assert_eq!(
+                        node.kernel.outcomes(&packet),
+                        expected(&node.planner, &packet),
+                        "{:?}", packet
+                    );
+                }
             }
         }
     }
@@ -181,15 +215,13 @@ proptest! {
         // A node that sees only the end agrees, but for which endpoint has which slot.
         let (snapshot, _) = node.builder.apply([]);
         let mut fresh = Node::new(&policy);
-        let changes = fresh.planner.update(&snapshot, &Delta::everything(&snapshot));
-        for transaction in fresh.program.update(changes.plans) {
-            fresh.kernel.commit(&transaction).unwrap();
-        }
+        fresh.follow(&snapshot, &Delta::everything(&snapshot))?;
         prop_assert_eq!(fresh.destinations(), node.destinations());
         for destination in node.destinations() {
             for source in node.sources(destination) {
-                let packet = packet(source, destination, From::Elsewhere);
-                prop_assert_eq!(fresh.kernel.outcomes(&packet), node.kernel.outcomes(&packet));
+                for packet in packets(&node.planner, source, destination) {
+                    prop_assert_eq!(fresh.kernel.outcomes(&packet), node.kernel.outcomes(&packet));
+                }
             }
         }
     }

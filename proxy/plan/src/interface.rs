@@ -42,6 +42,16 @@ impl InterfaceName {
         std::str::from_utf8(&self.octets[..usize::from(self.length)]).unwrap_or_default()
     }
 
+    /// Whether an interface of the name `other` is meant.
+    #[must_use]
+    pub fn covers(&self, other: Self) -> bool {
+        if self.is_prefix {
+            other.as_str().starts_with(self.as_str())
+        } else {
+            self.as_str() == other.as_str()
+        }
+    }
+
     /// Whether longer names count too.
     #[must_use]
     pub const fn is_prefix(&self) -> bool {
@@ -67,5 +77,17 @@ mod tests {
         }
         let prefix = InterfaceName::beginning_with("cali").map(|name| name.to_string());
         assert_eq!(prefix.as_deref(), Some("cali*"));
+    }
+
+    #[test]
+    fn name_covers_itself_and_a_prefix_what_is_longer() {
+        let name = |text| InterfaceName::exactly(text).unwrap();
+        let prefix = InterfaceName::beginning_with("cali").unwrap();
+        for (interface, by_name, by_prefix) in
+            [("cali", true, true), ("cali12", false, true), ("eth0", false, false)]
+        {
+            assert_eq!(name("cali").covers(name(interface)), by_name, "{interface}");
+            assert_eq!(prefix.covers(name(interface)), by_prefix, "{interface}");
+        }
     }
 }

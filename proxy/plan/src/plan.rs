@@ -175,7 +175,7 @@ pub enum Pool {
 pub enum Masquerade {
     /// Never.
     Never,
-    /// When the source is outside the pod CIDRs of the cluster.
+    /// When the source is no pod.
     OffCluster,
     /// Always.
     Always,

@@ -14,7 +14,7 @@ use crate::decide::{self, Site};
 use crate::frontends::{self, Wanted};
 use crate::node::NodeView;
 use crate::plan::{Frontend, FrontendKey, Origin, PortPlan, ServicePlan};
-use crate::policy::Policy;
+use crate::policy::{PodDetection, Policy};
 
 /// The plan of every Service, kept in step with snapshots.
 ///
@@ -80,7 +80,10 @@ impl Changes {
 impl Planner {
     /// A planner for `node` that has seen no snapshot.
     #[must_use]
-    pub fn new(policy: Policy, node: NodeView) -> Self {
+    pub fn new(mut policy: Policy, node: NodeView) -> Self {
+        if policy.pods == PodDetection::NodeCidrs {
+            policy.cluster_cidrs.clone_from(&node.pod_cidrs);
+        }
         Self {
             policy,
             node,
@@ -156,7 +159,7 @@ impl Planner {
         self.claims.conflicts()
     }
 
-    /// The operator's choices.
+    /// The operator's choices, with what of them follows this node.
     #[must_use]
     pub const fn policy(&self) -> &Policy {
         &self.policy
@@ -177,6 +180,9 @@ impl Planner {
         if node != self.node {
             self.node = node;
             self.node_changed = true;
+            if self.policy.pods == PodDetection::NodeCidrs {
+                self.policy.cluster_cidrs.clone_from(&self.node.pod_cidrs);
+            }
         }
     }
 

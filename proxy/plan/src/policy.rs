@@ -4,15 +4,19 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::interface::InterfaceName;
 use crate::plan::{Family, Masquerade};
 
 /// What the operator chose for the whole node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
+    /// How pods are told from other clients (`--detect-local-mode`).
+    pub pods: PodDetection,
     /// Pod addresses of the whole cluster (`--cluster-cidr`); the first of each family counts.
     ///
     /// A source inside is a pod. A family without one has no pods, as far as rules go: nothing
-    /// sent to its ClusterIPs is masqueraded, and its pods count as clients from outside.
+    /// sent to its ClusterIPs is masqueraded, and its pods count as clients from outside. With
+    /// [`PodDetection::NodeCidrs`] the planner keeps this at the pod addresses of its node.
     pub cluster_cidrs: Vec<IpNet>,
     /// Whether all traffic to ClusterIPs is masqueraded (`--masquerade-all`).
     pub masquerade_all: bool,
@@ -26,6 +30,30 @@ pub struct Policy {
     pub service_cidrs: Vec<IpNet>,
     /// What happens at a ClusterIP's ports that its Service does not have.
     pub unknown_ports: UnknownPorts,
+    /// What becomes of TCP connections to endpoints that are gone (`--reset-dead-tcp`).
+    pub dead_tcp: DeadTcp,
+}
+
+/// How pods are told from other clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PodDetection {
+    /// By the pod addresses of the cluster.
+    #[default]
+    ClusterCidrs,
+    /// By the pod addresses of this node (`spec.podCIDRs`), as the Node object has them at the time.
+    NodeCidrs,
+    /// By the interface that their packets come in by, which is the same for both families.
+    Interface(InterfaceName),
+}
+
+/// What becomes of TCP connections to endpoints that are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeadTcp {
+    /// They are left alone: the client finds out by itself.
+    #[default]
+    Keep,
+    /// They are reset when the endpoint is in no slice any more.
+    Reset,
 }
 
 /// What happens at a ClusterIP's ports that its Service does not have.
@@ -56,10 +84,25 @@ impl Policy {
         self.cluster_cidrs.iter().copied().find(|cidr| Family::of(cidr.addr()) == family)
     }
 
-    /// Whether `address` is a pod's.
+    /// Whether a client is a pod: `address` is its own, `interface` the one that it comes in by, if
+    /// it comes in at all.
     #[must_use]
-    pub fn is_pod(&self, address: IpAddr) -> bool {
-        self.pod_cidr(Family::of(address)).is_some_and(|cidr| cidr.contains(&address))
+    pub fn is_pod(&self, address: IpAddr, interface: Option<InterfaceName>) -> bool {
+        match self.pods {
+            PodDetection::ClusterCidrs | PodDetection::NodeCidrs => {
+                self.pod_cidr(Family::of(address)).is_some_and(|cidr| cidr.contains(&address))
+            }
+            PodDetection::Interface(pods) => interface.is_some_and(|found| pods.covers(found)),
+        }
+    }
+
+    /// Whether pods of `family` can be told from other clients.
+    #[must_use]
+    pub fn tells_pods(&self, family: Family) -> bool {
+        match self.pods {
+            PodDetection::ClusterCidrs | PodDetection::NodeCidrs => self.pod_cidr(family).is_some(),
+            PodDetection::Interface(_) => true,
+        }
     }
 
     /// Whether a Service may claim `address` as one of its `externalIPs`.
@@ -71,10 +114,10 @@ impl Policy {
     /// Whose source address is replaced on the way to a ClusterIP of `family`.
     #[must_use]
     pub fn cluster_ip_masquerade(&self, family: Family) -> Masquerade {
-        match (self.masquerade_all, self.pod_cidr(family)) {
+        match (self.masquerade_all, self.tells_pods(family)) {
             (true, _) => Masquerade::Always,
-            (false, Some(_)) => Masquerade::OffCluster,
-            (false, None) => Masquerade::Never,
+            (false, true) => Masquerade::OffCluster,
+            (false, false) => Masquerade::Never,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use podway_cluster_model::port::{Port, Protocol};
 
+use crate::interface::InterfaceName;
 use crate::plan::{Action, Backend, Frontend, FrontendKey, Masquerade, Place, Pool, PortPlan};
 use crate::planner::Planner;
 use crate::policy::UnknownPorts;
@@ -22,12 +23,14 @@ pub struct Packet {
     pub protocol: Protocol,
     /// Its destination port.
     pub port: Port,
+    /// The interface it came in by; `None` where that does not matter, or it was made on this node.
+    pub interface: Option<InterfaceName>,
 }
 
 /// Where a packet comes from, as far as rules tell sources apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SourcePlace {
-    /// A pod of the cluster: its address is in the cluster CIDR.
+    /// A pod, as the operator has pods told.
     Pod,
     /// This node itself.
     Node,
@@ -64,7 +67,8 @@ pub fn route(planner: &Planner, packet: &Packet) -> Verdict {
         FrontendKey { address: packet.destination, protocol: packet.protocol, port: packet.port };
     match planner.frontend(key) {
         Some((port, frontend)) => {
-            arrive(port, frontend, packet.source, source_place(planner, packet.source))
+            let place = source_place(planner, packet.source, packet.interface);
+            arrive(port, frontend, packet.source, place)
         }
         None => nowhere(planner, packet.destination),
     }
@@ -82,12 +86,16 @@ fn nowhere(planner: &Planner, destination: IpAddr) -> Verdict {
     }
 }
 
-/// Where a packet from `source` comes from.
+/// Where a packet from `source` comes from that came in by `interface`, if at all.
 ///
 /// Pods come first: an address of the node inside the cluster CIDR (a bridge's) counts as a pod's.
 #[must_use]
-pub fn source_place(planner: &Planner, source: IpAddr) -> SourcePlace {
-    if planner.policy().is_pod(source) {
+pub fn source_place(
+    planner: &Planner,
+    source: IpAddr,
+    interface: Option<InterfaceName>,
+) -> SourcePlace {
+    if planner.policy().is_pod(source, interface) {
         SourcePlace::Pod
     } else if source.is_loopback() || planner.node().owns(source) {
         SourcePlace::Node

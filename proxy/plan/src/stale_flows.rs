@@ -19,6 +19,7 @@ use podway_cluster_model::snapshot::{Delta, ServiceEntry, Snapshot};
 use crate::node::NodeView;
 use crate::plan::{Action, Family, FrontendKey, PortPlan, ServicePlan};
 use crate::planner::{Changes, Planner};
+use crate::policy::DeadTcp;
 use crate::select::{self, PortQuery};
 
 /// A flow as connection tracking sees it.
@@ -28,16 +29,6 @@ pub struct Flow {
     pub destination: FrontendKey,
     /// Who answers: an endpoint, or the destination itself where nothing was translated.
     pub answerer: SocketAddr,
-}
-
-/// What becomes of TCP connections to endpoints that are gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DeadTcp {
-    /// They are left alone: the client finds out by itself.
-    #[default]
-    Keep,
-    /// They are reset when the endpoint is in no slice any more.
-    Reset,
 }
 
 /// A change of the cluster and of the plan.
@@ -58,9 +49,9 @@ pub struct Change<'a> {
 /// The frontends whose flows `change` makes doubtful; none for most changes.
 ///
 /// A UDP or SCTP frontend is when its port lost an endpoint, when it went, or when it began to be
-/// translated; a TCP frontend, with [`DeadTcp::Reset`], when its port lost an endpoint for good.
+/// translated; a TCP frontend, with [`DeadTcp::Reset`] as the policy, when its port lost an endpoint for good.
 #[must_use]
-pub fn suspects(change: Change<'_>, dead_tcp: DeadTcp) -> BTreeSet<FrontendKey> {
+pub fn suspects(change: Change<'_>) -> BTreeSet<FrontendKey> {
     let Change { before, after, delta, changes, planner } = change;
     let names: BTreeSet<&ServiceName> = delta.services.iter().chain(changes.plans.keys()).collect();
     let mut suspects = BTreeSet::new();
@@ -69,7 +60,7 @@ pub fn suspects(change: Change<'_>, dead_tcp: DeadTcp) -> BTreeSet<FrontendKey> 
         let then = if changes.plans.contains_key(name) { changes.replaced(name) } else { now };
         let entry = |snapshot: &Snapshot| snapshot.services.get(name).cloned();
         let (old, new) = (entry(before), entry(after));
-        let moved = Moved { then, now, dead_tcp, planner };
+        let moved = Moved { then, now, planner };
         moved.collect(old.as_deref(), new.as_deref(), &mut suspects);
     }
     suspects
@@ -79,7 +70,6 @@ pub fn suspects(change: Change<'_>, dead_tcp: DeadTcp) -> BTreeSet<FrontendKey> 
 struct Moved<'a> {
     then: Option<&'a ServicePlan>,
     now: Option<&'a ServicePlan>,
-    dead_tcp: DeadTcp,
     planner: &'a Planner,
 }
 
@@ -94,7 +84,7 @@ impl Moved<'_> {
         let is_tcp = |key: &FrontendKey| key.protocol == Protocol::Tcp;
         suspects.extend(then.symmetric_difference(&now).filter(|key| !is_tcp(key)));
         for port in ports(self.then).chain(ports(self.now)) {
-            let keep = match (port.protocol, self.dead_tcp) {
+            let keep = match (port.protocol, self.planner.policy().dead_tcp) {
                 (Protocol::Tcp, DeadTcp::Keep) => continue,
                 (Protocol::Tcp, DeadTcp::Reset) => Keep::Known,
                 (Protocol::Udp | Protocol::Sctp, _) => Keep::Serving,

@@ -2,7 +2,8 @@
 //!
 //! A family is in step, and then each change is a transaction of its own, or it is behind, and then
 //! its whole table is written once that is due. Behind it is at the first snapshot, after a failure,
-//! after somebody else touched the table, and once an hour.
+//! after somebody else touched the table, when pod addresses of the node that rules ask for change,
+//! and once an hour.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,11 +11,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use podway_cluster_model::snapshot::{Delta, Snapshot};
-use podway_proxy_nft::program::Program;
+use podway_proxy_nft::program::{Options, Program};
 use podway_proxy_nft::transaction::Transaction;
 use podway_proxy_plan::plan::{Family, FrontendKey};
 use podway_proxy_plan::planner::{Changes, Planner};
-use podway_proxy_plan::stale_flows::{self, DeadTcp, Permitted};
+use podway_proxy_plan::stale_flows::{self, Permitted};
 
 use crate::per_family::PerFamily;
 
@@ -46,7 +47,6 @@ pub(crate) struct Engine {
     /// The newest snapshot; until there is one, what an earlier run left in the kernel stays.
     snapshot: Option<Arc<Snapshot>>,
     families: PerFamily<Standing>,
-    dead_tcp: DeadTcp,
 }
 
 /// How a family's table stands to the program.
@@ -77,9 +77,8 @@ pub(crate) struct Step {
 
 impl Engine {
     /// An engine that has seen nothing.
-    pub(crate) fn new(planner: Planner, program: Program, dead_tcp: DeadTcp) -> Self {
-        let families = PerFamily::new(|_| Standing::Unseen);
-        Self { planner, program, snapshot: None, families, dead_tcp }
+    pub(crate) fn new(planner: Planner, program: Program) -> Self {
+        Self { planner, program, snapshot: None, families: PerFamily::new(|_| Standing::Unseen) }
     }
 
     /// Follows a snapshot; the first one makes every table due.
@@ -90,7 +89,8 @@ impl Engine {
         }
         let changes = self.planner.update(snapshot, delta);
         let suspects = self.suspects(before.as_deref(), delta, &changes);
-        Step { suspects, ..self.step(changes, before.is_none()) }
+        let other_rules = self.renew_options(now);
+        Step { suspects, ..self.step(changes, before.is_none() || other_rules) }
     }
 
     /// Follows a change of the addresses on the node's interfaces.
@@ -102,6 +102,22 @@ impl Engine {
         };
         let suspects = self.suspects(self.snapshot.as_deref(), &Delta::default(), &changes);
         Step { suspects, ..self.step(changes, false) }
+    }
+
+    /// Takes over what of the rules follows this node; says whether that is something else now.
+    fn renew_options(&mut self, now: Instant) -> bool {
+        let bit = self.program.options().masquerade_bit;
+        let options = Options::new(self.planner.policy(), bit);
+        let differ = options != *self.program.options();
+        if differ {
+            self.program.set_options(options);
+            for family in Family::ALL {
+                if self.is_in_step(family) {
+                    *self.families.of_mut(family) = Standing::Behind { due: now, failures: 0 };
+                }
+            }
+        }
+        differ
     }
 
     /// The frontends that a change made doubtful; none at the start, where nobody knows the change.
@@ -116,7 +132,7 @@ impl Engine {
         };
         let planner = &self.planner;
         let change = stale_flows::Change { before, after, delta, changes, planner };
-        stale_flows::suspects(change, self.dead_tcp)
+        stale_flows::suspects(change)
     }
 
     /// Who may keep flows to `frontends` by now.

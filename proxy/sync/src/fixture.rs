@@ -15,7 +15,6 @@ use podway_proxy_nft::program::{Options, Program};
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::planner::Planner;
 use podway_proxy_plan::policy::Policy;
-use podway_proxy_plan::stale_flows::DeadTcp;
 
 use crate::engine::Engine;
 
@@ -28,9 +27,14 @@ pub(crate) enum Stack {
 
 /// An engine that has seen nothing.
 pub(crate) fn engine() -> Engine {
+    engine_with(Policy::default())
+}
+
+/// An engine of an operator's choice that has seen nothing.
+pub(crate) fn engine_with(policy: Policy) -> Engine {
     let node = NodeView::bare(NodeName::new("node-a").unwrap());
-    let planner = Planner::new(Policy::default(), node);
-    Engine::new(planner, Program::new(Options::default()), DeadTcp::Keep)
+    let options = Options::new(&policy, 14);
+    Engine::new(Planner::new(policy, node), Program::new(options))
 }
 
 /// Publishes what the builder made of `changes`.
@@ -95,10 +99,11 @@ pub(crate) fn name(number: u8) -> ServiceName {
 
 /// The same Service or slice with its port for UDP.
 pub(crate) fn udp(mut change: Change) -> Change {
-    match &mut change {
-        Change::Service(service) => service.ports[0].protocol = Protocol::Udp,
-        Change::Slice(slice) => slice.ports[0].protocol = Protocol::Udp,
-        _ => {}
+    if let Change::Service(service) = &mut change {
+        service.ports[0].protocol = Protocol::Udp;
+    }
+    if let Change::Slice(slice) = &mut change {
+        slice.ports[0].protocol = Protocol::Udp;
     }
     change
 }

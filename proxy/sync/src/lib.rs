@@ -34,7 +34,6 @@ use podway_proxy_nft::program::{Options, Program};
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::planner::Planner;
 use podway_proxy_plan::policy::Policy;
-use podway_proxy_plan::stale_flows::DeadTcp;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -77,8 +76,6 @@ pub struct Settings {
     pub node: NodeView,
     /// Bit of the packet mark that asks for masquerading.
     pub masquerade_bit: u8,
-    /// What becomes of TCP connections to endpoints that are gone.
-    pub dead_tcp: DeadTcp,
 }
 
 /// Why the loop cannot start.
@@ -121,7 +118,7 @@ impl Syncer {
         subscription: Subscription,
         programmed: impl FnOnce() + Send + 'static,
     ) -> Result<Self, StartError> {
-        let Settings { policy, node, masquerade_bit, dead_tcp } = settings;
+        let Settings { policy, node, masquerade_bit } = settings;
         let kernel = Kernel::open()?;
         let monitor = Monitor::open(&kernel)?;
         let flows = Conntrack::open().map_err(StartError::Conntrack)?;
@@ -134,7 +131,7 @@ impl Syncer {
             subscription,
             events: receiver,
             dataplane,
-            engine: Engine::new(Planner::new(policy, node), Program::new(options), dead_tcp),
+            engine: Engine::new(Planner::new(policy, node), Program::new(options)),
             health: health.clone(),
             metrics: metrics.clone(),
             programmed: Some(Box::new(programmed)),

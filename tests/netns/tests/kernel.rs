@@ -16,10 +16,11 @@ use podway_proxy_nft::monitor::{Alone, Monitor};
 use podway_proxy_nft::names::SetName;
 use podway_proxy_nft::program::{Options, Program};
 use podway_proxy_nft::transaction::Transaction;
+use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::plan::Family;
 use podway_proxy_plan::planner::Planner;
-use podway_proxy_plan::policy::Policy;
+use podway_proxy_plan::policy::{DeadTcp, Policy, UnknownPorts};
 use podway_tests_netns::isolated;
 use podway_tests_synthetic::{Cluster, POD_CIDR, pod_ip};
 
@@ -212,6 +213,31 @@ fn table_reads_back_as_the_plan_prints_it() {
     node.apply(vec![Change::Service(service_with_everything(cluster))]);
     assert_reads_back(&node, Family::Ip);
     assert!(list(Family::Ip6).contains("update @affinity { ip6 saddr . meta l4proto . ct mark"));
+}
+
+#[test]
+fn every_choice_of_the_operator_reads_back() {
+    if !isolated("every_choice_of_the_operator_reads_back") {
+        return;
+    }
+    let cluster = Cluster { services: 2, endpoints: 3 };
+    let mut node = Node::with(cluster);
+    let base = Options::default();
+    let interface = |name| Options { pod_interface: name, ..base.clone() };
+    let choices = [
+        Options { dead_tcp: DeadTcp::Reset, ..base.clone() },
+        Options { unknown_ports: UnknownPorts::Ignore, masquerade_bit: 31, ..base.clone() },
+        Options { service_cidrs: vec!["10.96.0.0/12".parse().unwrap()], ..base.clone() },
+        interface(InterfaceName::exactly("cni0")),
+        interface(InterfaceName::beginning_with("veth")),
+    ];
+    for options in choices {
+        node.program.set_options(options);
+        node.write_everything();
+        for family in Family::ALL {
+            assert_reads_back(&node, family);
+        }
+    }
 }
 
 /// Fails unless nft lists the table as it does one that it made itself from our text.

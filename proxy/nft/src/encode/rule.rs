@@ -6,8 +6,11 @@
 
 mod expression;
 
-use netlink_bindings::nftables::{CmpOps, CtKeys, LookupFlags, MetaKeys, PushExprListAttrs};
+use netlink_bindings::nftables::{
+    CmpOps, CtKeys, LookupFlags, MetaKeys, PayloadBase, PushExprListAttrs,
+};
 use netlink_bindings::traits::Pusher;
+use podway_cluster_model::port::Protocol;
 use podway_proxy_plan::plan::Family;
 
 use self::expression::{Expressions, FIRST_REGISTER};
@@ -21,6 +24,10 @@ const CT_STATUS_DNAT: u32 = 1 << 5;
 
 /// `RTN_LOCAL`: an address of this host.
 const ADDRESS_TYPE_LOCAL: u32 = 2;
+
+/// Where the flags stand in the TCP header, and the one that opens a connection (RFC 9293 §3.1).
+const TCP_FLAGS_OFFSET: u32 = 13;
+const TCP_SYN: u8 = 1 << 1;
 
 /// Verdict codes (`enum nft_verdicts`, `NF_DROP`).
 const VERDICT_DROP: i32 = 0;
@@ -46,6 +53,12 @@ impl<Prev: Pusher> Expressions<Prev> {
                 .conntrack(CtKeys::State, FIRST_REGISTER)
                 .masked(CT_STATE_NEW, 0)
                 .compare(CmpOps::Neq, 0),
+            Condition::MidStream => self
+                .meta(MetaKeys::L4Proto, FIRST_REGISTER)
+                .compare_octets(CmpOps::Eq, &[Protocol::Tcp.number()])
+                .payload(PayloadBase::TransportHeader, TCP_FLAGS_OFFSET, 1, FIRST_REGISTER)
+                .masked_octets(&[TCP_SYN], &[0])
+                .compare_octets(CmpOps::Eq, &[0]),
             Condition::Translated => self
                 .conntrack(CtKeys::Status, FIRST_REGISTER)
                 .masked(CT_STATUS_DNAT, 0)
@@ -75,6 +88,7 @@ impl<Prev: Pusher> Expressions<Prev> {
             Statement::Return => self.verdict(VERDICT_RETURN, None),
             Statement::Drop => self.verdict(VERDICT_DROP, None),
             Statement::Reject => self.reject(),
+            Statement::Reset => self.reset(),
             Statement::Mark(bit) => {
                 self.meta(MetaKeys::Mark, FIRST_REGISTER).masked(!bit, bit).set_mark()
             }

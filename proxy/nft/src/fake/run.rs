@@ -76,7 +76,7 @@ impl FakeTable {
                 Statement::Goto(name) => self.call(name, state, draw),
                 Statement::Return => Flow::Return,
                 Statement::Drop => Flow::Drop,
-                Statement::Reject => Flow::Reject,
+                Statement::Reject | Statement::Reset => Flow::Reject,
                 Statement::Mark(bit) => {
                     state.mark |= bit;
                     Flow::Continue
@@ -159,6 +159,7 @@ impl FakeTable {
         match condition {
             // Only first packets are sent here.
             Condition::NewConnection => true,
+            Condition::MidStream => false,
             Condition::Translated => state.to.is_some(),
             Condition::Marked(bit) => state.mark & bit != 0,
             Condition::ConnectionMarked => state.id.is_some(),

@@ -49,6 +49,7 @@ impl fmt::Display for Spelled<&Condition> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self.1 {
             Condition::NewConnection => formatter.write_str("ct state new"),
+            Condition::MidStream => formatter.write_str("tcp flags ! syn"),
             Condition::Translated => formatter.write_str("ct status dnat"),
             Condition::Marked(bit) => {
                 write!(formatter, "meta mark & 0x{bit:08x} != 0x00000000")
@@ -71,6 +72,7 @@ impl fmt::Display for Spelled<&Statement> {
             Statement::Return => formatter.write_str("return"),
             Statement::Drop => formatter.write_str("drop"),
             Statement::Reject => formatter.write_str("reject"),
+            Statement::Reset => formatter.write_str("reject with tcp reset"),
             Statement::Mark(bit) => write!(formatter, "meta mark set meta mark | 0x{bit:08x}"),
             Statement::Unmark(bit) => write!(formatter, "meta mark set meta mark & 0x{:08x}", !bit),
             Statement::Translate(key, map) => {

@@ -13,10 +13,11 @@ use podway_cluster_model::service::{ProxyOwner, Service, ServiceKind};
 use podway_cluster_model::snapshot::{Delta, ServiceEntry, Snapshot};
 use podway_proxy_plan::check::check;
 use podway_proxy_plan::claims::Conflict;
+use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::plan::ServicePlan;
 use podway_proxy_plan::planner::{Changes, Planner};
-use podway_proxy_plan::policy::{NodePortAddresses, Policy, UnknownPorts};
+use podway_proxy_plan::policy::{NodePortAddresses, PodDetection, Policy, UnknownPorts};
 use podway_proxy_plan::route::{Packet, Verdict, route};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -36,16 +37,32 @@ fn policies() -> impl Strategy<Value = Policy> {
     let allowed = select(vec![nets(&["203.0.113.0/25", "2001:db8::/64"]), vec![]]);
     let service_cidrs = select(vec![nets(&["10.96.0.0/12", "fd00:96::/32"]), vec![]]);
     let unknown_ports = select(vec![UnknownPorts::Reject, UnknownPorts::Ignore]);
-    (node_ports, cluster_cidrs, allowed, any::<bool>(), service_cidrs, unknown_ports).prop_map(
-        |(node_ports, cluster_cidrs, allow_external_ips, masquerade_all, ranges, unknown)| Policy {
-            cluster_cidrs,
-            masquerade_all,
-            node_ports,
-            allow_external_ips,
-            service_cidrs: ranges,
-            unknown_ports: unknown,
-        },
-    )
+    let pods = select(vec![
+        PodDetection::ClusterCidrs,
+        PodDetection::NodeCidrs,
+        PodDetection::Interface(InterfaceName::beginning_with("veth").unwrap()),
+    ]);
+    (node_ports, cluster_cidrs, allowed, any::<bool>(), service_cidrs, unknown_ports, pods)
+        .prop_map(
+            |(
+                node_ports,
+                cluster_cidrs,
+                allow_external_ips,
+                masquerade_all,
+                ranges,
+                unknown,
+                pods,
+            )| Policy {
+                pods,
+                cluster_cidrs,
+                masquerade_all,
+                node_ports,
+                allow_external_ips,
+                service_cidrs: ranges,
+                unknown_ports: unknown,
+                ..Policy::default()
+            },
+        )
 }
 
 /// Objects of a cluster whose addresses and ports are few, so that Services meet there.
@@ -217,7 +234,7 @@ fn verdicts(planner: &Planner, snapshot: &Snapshot) -> Vec<(Packet, Verdict)> {
     for (destination, protocol, port) in destinations(snapshot) {
         for source in sources.iter().copied() {
             if source.is_ipv4() == destination.is_ipv4() {
-                let packet = Packet { source, destination, protocol, port };
+                let packet = Packet { source, destination, protocol, port, interface: None };
                 verdicts.push((packet, route(planner, &packet)));
             }
         }
@@ -293,6 +310,7 @@ proptest! {
                     destination: address,
                     protocol: port.protocol,
                     port: port.port,
+                    interface: None,
                 };
                 prop_assert_ne!(route(&planner, &packet), Verdict::Untouched, "{:?}", packet);
             }

@@ -8,8 +8,8 @@ use podway_cluster_model::endpoint::{Endpoint, EndpointSlice};
 use podway_cluster_model::port::Protocol;
 use podway_cluster_model::service::{Service, TrafficPolicy};
 use podway_proxy_plan::plan::FrontendKey;
-use podway_proxy_plan::policy::Policy;
-use podway_proxy_plan::stale_flows::{self, DeadTcp, Flow, Permitted, suspects};
+use podway_proxy_plan::policy::{DeadTcp, Policy};
+use podway_proxy_plan::stale_flows::{self, Flow, Permitted, suspects};
 
 use crate::support::{
     World, here, ip, not_ready, plain, policy, port, service_name, service_port, slice,
@@ -38,7 +38,7 @@ fn world(protocol: Protocol, endpoints: Vec<Endpoint>) -> World {
 }
 
 /// Applies `changes` and gives the suspects as text.
-fn suspects_of(world: &mut World, changes: Vec<Change>, dead_tcp: DeadTcp) -> Vec<String> {
+fn suspects_of(world: &mut World, changes: Vec<Change>) -> Vec<String> {
     let before = Arc::clone(&world.snapshot);
     let (after, delta) = world.builder.apply(changes);
     let changes = world.planner.update(&after, &delta);
@@ -50,7 +50,7 @@ fn suspects_of(world: &mut World, changes: Vec<Change>, dead_tcp: DeadTcp) -> Ve
         changes: &changes,
         planner: &world.planner,
     };
-    suspects(change, dead_tcp).iter().map(ToString::to_string).collect()
+    suspects(change).iter().map(ToString::to_string).collect()
 }
 
 fn key(text: &str, protocol: Protocol) -> FrontendKey {
@@ -73,7 +73,7 @@ fn udp_flow_of_an_endpoint_that_goes_is_stale_at_every_frontend() {
     for protocol in [Protocol::Udp, Protocol::Sctp] {
         let mut world = world(protocol, vec![here(ONE), there(TWO)]);
         let gone = Change::Slice(slice_of(protocol, vec![there(TWO)]));
-        let found = suspects_of(&mut world, vec![gone], DeadTcp::Keep);
+        let found = suspects_of(&mut world, vec![gone]);
         assert_eq!(found, ALL_UDP.map(|key| key.replace("udp", protocol.name())));
         for frontend in ["10.96.0.10:80", "192.0.2.1:30080"] {
             assert!(is_stale(&world, protocol, frontend, "10.244.1.5:8080"));
@@ -86,12 +86,12 @@ fn udp_flow_of_an_endpoint_that_goes_is_stale_at_every_frontend() {
 fn endpoint_that_serves_on_its_way_out_keeps_its_flows() {
     let mut world = world(Protocol::Udp, vec![here(ONE), there(TWO)]);
     let leaving = slice_of(Protocol::Udp, vec![terminating(here(ONE)), there(TWO)]);
-    let found = suspects_of(&mut world, vec![Change::Slice(leaving)], DeadTcp::Keep);
+    let found = suspects_of(&mut world, vec![Change::Slice(leaving)]);
     assert_eq!(found, [] as [&str; 0]);
     assert!(!is_stale(&world, Protocol::Udp, "10.96.0.10:80", "10.244.1.5:8080"));
 
     let failed = slice_of(Protocol::Udp, vec![not_ready(here(ONE)), there(TWO)]);
-    let found = suspects_of(&mut world, vec![Change::Slice(failed)], DeadTcp::Keep);
+    let found = suspects_of(&mut world, vec![Change::Slice(failed)]);
     assert_eq!(found, ALL_UDP);
     assert!(is_stale(&world, Protocol::Udp, "10.96.0.10:80", "10.244.1.5:8080"));
 }
@@ -102,7 +102,7 @@ fn endpoint_that_a_policy_keeps_from_this_node_keeps_its_flows() {
     let mut local = with_protocol(Protocol::Udp);
     local.internal_policy = TrafficPolicy::Local;
     local.external.policy = TrafficPolicy::Local;
-    let found = suspects_of(&mut world, vec![Change::Service(local)], DeadTcp::Keep);
+    let found = suspects_of(&mut world, vec![Change::Service(local)]);
     assert_eq!(found, [] as [&str; 0]);
     assert!(!is_stale(&world, Protocol::Udp, "10.96.0.10:80", "10.244.2.5:8080"));
 }
@@ -111,20 +111,20 @@ fn endpoint_that_a_policy_keeps_from_this_node_keeps_its_flows() {
 fn first_endpoint_frees_flows_that_nobody_answered() {
     let mut world = world(Protocol::Udp, vec![not_ready(here(ONE))]);
     let ready = Change::Slice(slice_of(Protocol::Udp, vec![here(ONE)]));
-    assert_eq!(suspects_of(&mut world, vec![ready], DeadTcp::Keep), ALL_UDP);
+    assert_eq!(suspects_of(&mut world, vec![ready]), ALL_UDP);
     assert!(is_stale(&world, Protocol::Udp, "10.96.0.10:80", "10.96.0.10:80"));
     assert!(!is_stale(&world, Protocol::Udp, "10.96.0.10:80", "10.244.1.5:8080"));
 
     // One more endpoint makes nothing stale.
     let more = Change::Slice(slice_of(Protocol::Udp, vec![here(ONE), there(TWO)]));
-    assert_eq!(suspects_of(&mut world, vec![more], DeadTcp::Keep), [] as [&str; 0]);
+    assert_eq!(suspects_of(&mut world, vec![more]), [] as [&str; 0]);
 }
 
 #[test]
 fn service_without_endpoints_keeps_no_flow() {
     let mut world = world(Protocol::Udp, vec![here(ONE)]);
     let empty = Change::Slice(slice_of(Protocol::Udp, vec![]));
-    assert_eq!(suspects_of(&mut world, vec![empty], DeadTcp::Keep), ALL_UDP);
+    assert_eq!(suspects_of(&mut world, vec![empty]), ALL_UDP);
     assert!(is_stale(&world, Protocol::Udp, "10.96.0.10:80", "10.244.1.5:8080"));
 }
 
@@ -132,7 +132,7 @@ fn service_without_endpoints_keeps_no_flow() {
 fn deleted_service_keeps_only_what_was_never_translated() {
     let mut world = world(Protocol::Udp, vec![here(ONE)]);
     let gone = Change::ServiceGone(service_name("default/web"));
-    assert_eq!(suspects_of(&mut world, vec![gone], DeadTcp::Keep), ALL_UDP);
+    assert_eq!(suspects_of(&mut world, vec![gone]), ALL_UDP);
     assert!(is_stale(&world, Protocol::Udp, "192.0.2.1:30080", "10.244.1.5:8080"));
     assert!(!is_stale(&world, Protocol::Udp, "192.0.2.1:30080", "192.0.2.1:30080"));
 }
@@ -146,7 +146,7 @@ fn frontend_that_another_service_takes_over_keeps_the_flows_of_the_new_one() {
     backends.ports[0].protocol = Protocol::Udp;
     world.apply([Change::Service(heir), Change::Slice(backends)]);
     let gone = Change::ServiceGone(service_name("default/web"));
-    suspects_of(&mut world, vec![gone], DeadTcp::Keep);
+    suspects_of(&mut world, vec![gone]);
     assert!(is_stale(&world, Protocol::Udp, "10.96.0.10:80", "10.244.1.5:8080"));
     assert!(!is_stale(&world, Protocol::Udp, "10.96.0.10:80", "10.244.2.5:8080"));
 }
@@ -156,7 +156,7 @@ fn endpoint_that_moves_to_another_port_leaves_its_flows() {
     let mut world = world(Protocol::Udp, vec![here(ONE)]);
     let mut moved = slice_of(Protocol::Udp, vec![here(ONE)]);
     moved.ports[0].port = port(9090);
-    assert_eq!(suspects_of(&mut world, vec![Change::Slice(moved)], DeadTcp::Keep), ALL_UDP);
+    assert_eq!(suspects_of(&mut world, vec![Change::Slice(moved)]), ALL_UDP);
     assert!(is_stale(&world, Protocol::Udp, "10.96.0.10:80", "10.244.1.5:8080"));
     assert!(!is_stale(&world, Protocol::Udp, "10.96.0.10:80", "10.244.1.5:9090"));
 }
@@ -166,12 +166,17 @@ fn tcp_is_left_alone_unless_asked_and_then_only_for_endpoints_that_are_gone() {
     let gone = || vec![Change::Slice(slice_of(Protocol::Tcp, vec![there(TWO)]))];
     let failed =
         || vec![Change::Slice(slice_of(Protocol::Tcp, vec![not_ready(here(ONE)), there(TWO)]))];
-    let world = || world(Protocol::Tcp, vec![here(ONE), there(TWO)]);
-    assert_eq!(suspects_of(&mut world(), gone(), DeadTcp::Keep), [] as [&str; 0]);
-    assert_eq!(suspects_of(&mut world(), failed(), DeadTcp::Reset), [] as [&str; 0]);
+    let world = |dead_tcp| {
+        let endpoints = vec![here(ONE), there(TWO)];
+        let slice = Change::Slice(slice_of(Protocol::Tcp, endpoints));
+        let service = Change::Service(with_protocol(Protocol::Tcp));
+        World::new(Policy { dead_tcp, ..policy() }, [service, slice])
+    };
+    assert_eq!(suspects_of(&mut world(DeadTcp::Keep), gone()), [] as [&str; 0]);
+    assert_eq!(suspects_of(&mut world(DeadTcp::Reset), failed()), [] as [&str; 0]);
 
-    let mut world = world();
-    let found = suspects_of(&mut world, gone(), DeadTcp::Reset);
+    let mut world = world(DeadTcp::Reset);
+    let found = suspects_of(&mut world, gone());
     assert_eq!(found, ALL_UDP.map(|key| key.replace("udp", "tcp")));
     assert!(is_stale(&world, Protocol::Tcp, "10.96.0.10:80", "10.244.1.5:8080"));
     assert!(!is_stale(&world, Protocol::Tcp, "10.96.0.10:80", "10.244.2.5:8080"));
@@ -194,8 +199,7 @@ fn services_that_did_not_change_are_not_suspected() {
         ],
     );
     let gone = Change::Slice(slice_of(Protocol::Udp, vec![]));
-    let found: BTreeSet<String> =
-        suspects_of(&mut world, vec![gone], DeadTcp::Keep).into_iter().collect();
+    let found: BTreeSet<String> = suspects_of(&mut world, vec![gone]).into_iter().collect();
     assert!(found.contains("10.96.0.10:80/udp"));
     assert!(!found.iter().any(|key| key.starts_with("10.96.0.11")), "{found:?}");
     // A flow that nobody suspects is never stale.

@@ -231,6 +231,7 @@ impl World {
             destination: destination.ip(),
             protocol,
             port: port(destination.port()),
+            interface: None,
         };
         match route(&self.planner, &packet) {
             Verdict::Untouched => "untouched".to_owned(),

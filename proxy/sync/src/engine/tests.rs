@@ -1,5 +1,8 @@
 use podway_cluster_model::builder::{Builder, Change};
+use podway_cluster_model::name::NodeName;
+use podway_cluster_model::node::{Eligibility, Node};
 use podway_proxy_nft::transaction::Change as Written;
+use podway_proxy_plan::policy::{PodDetection, Policy};
 
 use super::*;
 use crate::fixture::{self, Stack, service, slice};
@@ -167,4 +170,34 @@ fn new_interface_address_opens_node_ports_there() {
     assert!(
         bench.engine.set_interfaces(vec!["192.0.2.1".parse().unwrap()]).transactions.is_empty()
     );
+}
+
+#[test]
+fn pod_addresses_of_the_node_change_the_rules_where_they_tell_pods() {
+    let node = |cidr: &str| {
+        Change::Node(Node {
+            name: NodeName::new("node-a").unwrap(),
+            addresses: Vec::new(),
+            pod_cidrs: vec![cidr.parse().unwrap()],
+            zone: None,
+            eligibility: Eligibility::Eligible,
+        })
+    };
+    for (pods, expected) in
+        [(PodDetection::NodeCidrs, Family::ALL.to_vec()), (PodDetection::ClusterCidrs, vec![])]
+    {
+        let policy = Policy { pods, ..Policy::default() };
+        let mut bench = Bench { engine: fixture::engine_with(policy), ..Bench::new() };
+        bench.follow([service(1, Stack::V4), slice(1, 2), node("10.244.1.0/24")]);
+        for family in Family::ALL {
+            bench.engine.written_whole(family, bench.start);
+        }
+        assert_eq!(bench.due_after(SECOND), [], "{pods:?}");
+        let step = bench.follow([node("10.244.9.0/24")]);
+        assert!(step.transactions.is_empty());
+        assert_eq!((step.concerned, bench.due_after(Duration::ZERO)), (expected.clone(), expected));
+        let text = bench.engine.full(Family::Ip).to_string();
+        let asked = text.contains("10.244.9.0/24");
+        assert_eq!(asked, pods == PodDetection::NodeCidrs, "{text}");
+    }
 }

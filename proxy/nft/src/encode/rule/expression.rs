@@ -25,6 +25,9 @@ const NAT_DNAT: u32 = 1;
 /// `NFT_REJECT_ICMP_UNREACH`.
 const REJECT_ICMP_UNREACHABLE: u32 = 0;
 
+/// `NFT_REJECT_TCP_RST`.
+const REJECT_TCP_RESET: u32 = 1;
+
 /// `NF_NAT_RANGE_PROTO_RANDOM_FULLY`.
 const NAT_FULLY_RANDOM: u32 = 1 << 4;
 
@@ -238,17 +241,23 @@ impl<Prev: Pusher> Expressions<Prev> {
 
     /// Keeps the bits of `mask` and flips those of `flipped`.
     pub(super) fn masked(self, mask: u32, flipped: u32) -> Self {
+        self.masked_octets(&mask.to_ne_bytes(), &flipped.to_ne_bytes())
+    }
+
+    /// As [`Self::masked`], for as many octets as `mask` has.
+    pub(super) fn masked_octets(self, mask: &[u8], flipped: &[u8]) -> Self {
+        let length = u32::try_from(mask.len()).unwrap_or(u32::MAX);
         self.with(|list| {
             list.nested_elem()
                 .nested_data_bitwise()
                 .push_sreg(FIRST_REGISTER)
                 .push_dreg(FIRST_REGISTER)
-                .push_len(4)
+                .push_len(length)
                 .nested_mask()
-                .push_value(&mask.to_ne_bytes())
+                .push_value(mask)
                 .end_nested()
                 .nested_xor()
-                .push_value(&flipped.to_ne_bytes())
+                .push_value(flipped)
                 .end_nested()
                 .end_nested()
                 .end_nested()
@@ -331,6 +340,14 @@ impl<Prev: Pusher> Expressions<Prev> {
         self.with(|list| {
             let reject = list.nested_elem().nested_data_reject();
             reject.push_type(REJECT_ICMP_UNREACHABLE).push_icmp_code(code).end_nested().end_nested()
+        })
+    }
+
+    /// Refuses with a TCP reset; the kernel wants a code that it does not use.
+    pub(super) fn reset(self) -> Self {
+        self.with(|list| {
+            let reject = list.nested_elem().nested_data_reject();
+            reject.push_type(REJECT_TCP_RESET).push_icmp_code(0).end_nested().end_nested()
         })
     }
 
