@@ -3,12 +3,14 @@
 //! | module | owns |
 //! |---|---|
 //! | `program` | programming the kernel from nothing, and after one change |
+//! | `dns` | answering questions, on one processor |
 //! | `namespace` | a network namespace of our own, so that nothing of the host is reached |
 //! | `daemon` | the real daemon as a process |
 //! | `measure` | times and memory |
 //! | `table` | the figures as people read them |
 
 mod daemon;
+mod dns;
 mod measure;
 mod namespace;
 mod program;
@@ -29,6 +31,11 @@ enum Benchmark {
     /// The part of `program` that needs a process of its own; prints JSON.
     #[command(hide = true)]
     ProgramParts(program::podway::Args),
+    /// Answering questions: queries per second, processor time of a query, latency, memory.
+    Dns(dns::Args),
+    /// The part of `dns` that needs a process of its own; serves until it is killed.
+    #[command(hide = true)]
+    DnsServe(dns::serve::Args),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -39,6 +46,8 @@ fn main() -> anyhow::Result<ExitCode> {
     match benchmark {
         Benchmark::Program(args) => program::run(&args)?,
         Benchmark::ProgramParts(args) => program::podway::run(&args)?,
+        Benchmark::Dns(args) => dns::run(&args)?,
+        Benchmark::DnsServe(args) => dns::serve::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::unistd::{SysconfVar, sysconf};
 use wait4::{ResUse, Wait4};
 
 /// Times of the same thing done several times, at least once.
@@ -113,15 +114,43 @@ const SMALL_BYTES: u64 = 32 << 20;
 
 /// Most memory that a running process has held: its id, or "self".
 pub(crate) fn peak_bytes(process: &str) -> Result<u64> {
+    status_bytes(process, "VmHWM:")
+}
+
+/// Memory that a running process holds: its id, or "self".
+pub(crate) fn resident_bytes(process: &str) -> Result<u64> {
+    status_bytes(process, "VmRSS:")
+}
+
+/// Processor time of all threads of a running process, in the kernel and outside.
+pub(crate) fn processor_time(process: u32) -> Result<Duration> {
+    let path = format!("/proc/{process}/stat");
+    let stat = fs::read_to_string(&path).with_context(|| path.clone())?;
+    let Some(ticks) = processor_ticks(&stat) else { bail!("{path} is not as expected") };
+    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("the length of a clock tick")?;
+    let nanoseconds = u128::from(ticks) * 1_000_000_000 / u128::try_from(per_second)?;
+    Ok(Duration::from_nanos(u64::try_from(nanoseconds)?))
+}
+
+/// `utime` and `stime` of proc_pid_stat(5); the name before them may hold anything.
+fn processor_ticks(stat: &str) -> Option<u64> {
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    // The state is field 3, the two times are 14 and 15.
+    let mut fields = behind_name.split_whitespace().skip(14 - 3);
+    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    user.checked_add(system)
+}
+
+fn status_bytes(process: &str, label: &str) -> Result<u64> {
     let path = format!("/proc/{process}/status");
     let status = fs::read_to_string(&path).with_context(|| path.clone())?;
-    let Some(bytes) = high_water_mark(&status) else { bail!("{path} has no VmHWM") };
+    let Some(bytes) = labelled_bytes(&status, label) else { bail!("{path} has no {label}") };
     Ok(bytes)
 }
 
-/// `VmHWM` of proc_pid_status(5), in bytes.
-fn high_water_mark(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// A size of proc_pid_status(5), in bytes.
+fn labelled_bytes(status: &str, label: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(label))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
 }
@@ -159,9 +188,17 @@ mod tests {
     }
 
     #[test]
-    fn high_water_mark_is_read_in_bytes() {
+    fn sizes_are_read_in_bytes() {
         let status = "VmPeak:\t  100 kB\nVmHWM:\t    5124 kB\nVmRSS:\t 1 kB\n";
-        assert_eq!(high_water_mark(status), Some(5124 * 1024));
-        assert_eq!(high_water_mark("Name:\tzombie\n"), None);
+        assert_eq!(labelled_bytes(status, "VmHWM:"), Some(5124 * 1024));
+        assert_eq!(labelled_bytes(status, "VmRSS:"), Some(1024));
+        assert_eq!(labelled_bytes("Name:\tzombie\n", "VmHWM:"), None);
+    }
+
+    #[test]
+    fn processor_time_is_found_behind_any_name() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194304 1 0 0 0 40 2 0 0 20 0 1 0 100 0 0";
+        assert_eq!(processor_ticks(stat), Some(42));
+        assert_eq!(processor_ticks("7 (name) S 1"), None);
     }
 }
