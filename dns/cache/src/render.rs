@@ -168,11 +168,8 @@ impl Response {
             }
             let other = random.usize(first..=index);
             let (here, there) = (self.data_at(index), self.data_at(other));
-            let octets = self.end(index) - here;
-            if self.end(other) - there == octets {
-                for offset in 0..octets {
-                    out.swap(here + offset, there + offset);
-                }
+            for offset in 0..self.end(index) - here {
+                out.swap(here + offset, there + offset);
             }
         }
     }

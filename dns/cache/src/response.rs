@@ -100,9 +100,6 @@ impl Response {
         let denial_ttl = denial_ttl.map(|ttl| policy.denial.clamp(ttl));
         for record in &mut records {
             record.ttl = policy.success.clamp(record.ttl);
-            if let (Section::Authority, Some(ttl)) = (record.section, denial_ttl) {
-                record.ttl = record.ttl.min(ttl);
-            }
             if record.rtype == rtype::SOA && record.section == Section::Authority {
                 record.ttl = denial_ttl.unwrap_or(record.ttl);
             }

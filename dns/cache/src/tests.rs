@@ -101,14 +101,7 @@ fn question(text: &str, qtype: RecordType) -> Vec<u8> {
 
 fn request(question: &[u8]) -> Request<'_> {
     let opt = Some(OptOut { payload_octets: 1232, dnssec_ok: false });
-    Request {
-        id: 0xBEEF,
-        flags: 0x0100,
-        recursion_available: true,
-        question,
-        limit: 65_535,
-        opt,
-    }
+    Request { id: 0xBEEF, flags: 0x0100, recursion_available: true, question, limit: 65_535, opt }
 }
 
 fn octets(response: &Response, request: &Request<'_>, ttls: Ttls) -> Vec<u8> {

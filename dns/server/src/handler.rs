@@ -106,30 +106,32 @@ impl Handler {
         if !self.admits(client.ip(), received) {
             return Handled::Silence;
         }
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| respond(zone, message, transport, self.policy, out)));
-        let replied = match outcome {
-            Ok(Outcome::Drop) => return Handled::Silence,
-            Ok(Outcome::Reply(replied)) => replied,
-            Ok(Outcome::Ask(ask)) => match self.forwarders.begin(&asked(&ask)) {
-                Begun::Reply(given) => self.pass_on(*ask, &given, transport, out),
-                Begun::Wait(waiting) => {
-                    let (ask, waiting, client) = (*ask, *waiting, client.ip());
-                    let request_octets = message.len();
-                    let later = Later { ask, waiting, client, request_octets, received };
-                    return Handled::Later(Box::new(later));
-                }
-            },
-            Err(_payload) => {
-                self.metrics.panicked();
-                tracing::error!(%client, "answering a query panicked");
-                let Parsed::Query(query) = parse(message) else { return Handled::Silence };
-                let mut body = Body::empty(ResponseCode::ServFail, false);
-                envelope(&query, transport, self.policy).encode(&mut body, out);
-                replied(&query, body.rcode, Source::Zone)
-            }
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.answer(zone, arrival, out)));
+        outcome.unwrap_or_else(|_payload| {
+            self.metrics.panicked();
+            tracing::error!(%client, "answering a query panicked");
+            let Parsed::Query(query) = parse(message) else { return Handled::Silence };
+            let mut body = Body::empty(ResponseCode::ServFail, false);
+            envelope(&query, transport, self.policy).encode(&mut body, out);
+            Handled::Reply(replied(&query, body.rcode, Source::Zone))
+        })
+    }
+
+    /// Answers from the zone or from what is kept of upstreams, or begins to ask them.
+    fn answer(&self, zone: &ZoneIndex, arrival: Arrival<'_>, out: &mut Vec<u8>) -> Handled {
+        let Arrival { message, client, transport, received } = arrival;
+        let ask = match respond(zone, message, transport, self.policy, out) {
+            Outcome::Drop => return Handled::Silence,
+            Outcome::Reply(replied) => return Handled::Reply(replied),
+            Outcome::Ask(ask) => *ask,
         };
-        Handled::Reply(replied)
+        match self.forwarders.begin(&asked(&ask)) {
+            Begun::Reply(given) => Handled::Reply(self.pass_on(ask, &given, transport, out)),
+            Begun::Wait(waiting) => {
+                let (waiting, client, request_octets) = (*waiting, client.ip(), message.len());
+                Handled::Later(Box::new(Later { ask, waiting, client, request_octets, received }))
+            }
+        }
     }
 
     /// Whether a message of `client` is looked at.

@@ -246,6 +246,23 @@ fn denial_that_cannot_carry_its_soa_is_truncated() {
 }
 
 #[test]
+fn name_of_255_octets_is_read_and_no_longer_one() {
+    let question = question(NAME, RecordType::A);
+    let reply_of = |labels: &[usize]| {
+        let mut message = vec![0, 7, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+        message.extend_from_slice(&question);
+        for octets in labels {
+            message.push(u8::try_from(*octets).unwrap());
+            message.extend(std::iter::repeat_n(b'a', *octets));
+        }
+        message.extend_from_slice(&[0, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+        Response::read(&message, &key(NAME), &policy()).map(|_| ())
+    };
+    assert_eq!(reply_of(&[63, 63, 63, 61]), Ok(()));
+    assert_eq!(reply_of(&[63, 63, 63, 62]), Err(ReadError::Name));
+}
+
+#[test]
 fn malformed_replies_are_errors() {
     let good = answer([alias(NAME, 60, "cdn.example.net.")]).to_vec().unwrap();
     let question_end = 12 + question(NAME, RecordType::A).len();

@@ -138,6 +138,17 @@ fn popular_answer_is_renewed_once_near_its_end() {
 }
 
 #[test]
+fn failure_is_not_renewed_however_often_it_is_asked_for() {
+    let prefetch = Some(Prefetch { hits: 1, pause: seconds(10), percent: 90 });
+    let mut store = store(|policy| policy.prefetch = prefetch);
+    store.insert(&key(NAME), failure(), at(0));
+    for second in 1..5 {
+        let lookup = store.look_up(&key(NAME), at(second));
+        assert!(matches!(lookup, Lookup::Fresh { renew: false, .. }), "{lookup:?}");
+    }
+}
+
+#[test]
 fn unused_for_longest_goes_first_and_denials_push_out_no_data() {
     let mut store = store(|policy| policy.bytes = 8000);
     store.insert(&key(NAME), data(60), at(0));
