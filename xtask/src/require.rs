@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 /// Each program and the Debian package that has it.
 const TOOLS: &[(&str, &str)] = &[
+    ("busybox", "busybox"),
     ("conntrack", "conntrack"),
     ("curl", "curl"),
     ("dig", "dnsutils"),

@@ -139,6 +139,22 @@ impl Cluster {
         text.lines().map(address).collect()
     }
 
+    /// Lets the nodes send as many ICMP errors as there are reasons for.
+    ///
+    /// The kernel tells one client once a second after a few times, so that who asks more often
+    /// hears nothing; a test asks more often.
+    ///
+    /// # Errors
+    /// When a node does not take the setting.
+    pub fn lift_icmp_limits(&self) -> Result<()> {
+        let script = "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit && \
+            echo 0 >/proc/sys/net/ipv6/icmp/ratelimit";
+        for number in NODES {
+            self.exec(&Place::node(number), &["sh", "-c", script])?.checked()?;
+        }
+        Ok(())
+    }
+
     /// Whether `address` belongs to node `number` itself, on whichever interface.
     ///
     /// # Errors

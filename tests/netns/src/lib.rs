@@ -9,11 +9,13 @@
 //! | --- | --- |
 //! | `cluster` | a lab for one test |
 //! | `route` | requests: whom they reach, and by what chance they would not |
+//! | `daemon` | the daemon as its operator sees it |
 //! | `lookup` | queries: what the daemons and a pod's resolver say |
 //! | `manifests` | workloads to test with |
 //! | `traffic` | tables of requests that are made at once |
 
 mod cluster;
+mod daemon;
 mod lookup;
 pub mod manifests;
 mod route;

@@ -60,7 +60,7 @@ fn requests_spread_evenly_whatever_the_number_of_pods() {
             each(|family, transport| {
                 let route = cluster.route(&client(1), transport, cluster.at(name, family, 80)?);
                 route.reaches(&pods)?;
-                ensure_even(&counts(&route.answers(1000)?))
+                ensure_even(&counts(&route.answers(600)?))
             })?;
         }
         Ok(())
@@ -130,6 +130,7 @@ fn each_port_leads_to_its_own_target() {
         {name: datagrams, port: 80, targetPort: 5353, protocol: UDP}]";
     let manifests = deployment("web", 2) + &service("web", ports) + &clients();
     in_lab(Lab::builder().manifests(manifests), |cluster| {
+        cluster.lift_icmp_limits()?;
         let pods = cluster.pod_names("web-")?;
         let (tcp, udp) = (Transport::Tcp, Transport::Udp);
         for family in FAMILIES {
@@ -216,9 +217,9 @@ fn lend(cluster: &Cluster, pod: &str) -> Result<()> {
 
 #[test]
 fn endpoints_of_several_slices_are_one_set() {
-    // 130 endpoints in three slices that the user wrote, with different target ports; one endpoint
+    // 105 endpoints in three slices that the user wrote, with different target ports; one endpoint
     // stands in two of them, as it does while a controller moves it.
-    let addresses = lent(130);
+    let addresses = lent(105);
     let port = |number: u16| format!("[{{name: http, port: {number}, protocol: TCP}}]");
     let own = "{apiVersion: v1, kind: Service, metadata: {name: far}, \
         spec: {ports: [{name: http, port: 80}]}}\n";
@@ -227,31 +228,28 @@ fn endpoints_of_several_slices_are_one_set() {
     let manifests = pod_with("host-1", 1, containers)
         + "---\n"
         + own
-        + &slice("far-a", "far", &port(8001), &addresses[..60])
-        + &slice("far-b", "far", &port(8002), &addresses[60..120])
-        + &slice("far-c", "far", &port(8002), &addresses[119..])
+        + &slice("far-a", "far", &port(8001), &addresses[..50])
+        + &slice("far-b", "far", &port(8002), &addresses[50..100])
+        + &slice("far-c", "far", &port(8002), &addresses[99..])
         + &clients();
     in_lab(Lab::builder().manifests(manifests), |cluster| {
         lend(cluster, "host-1")?;
         let expected: BTreeSet<String> = addresses
             .iter()
             .enumerate()
-            .map(|(index, address)| format!("{address}:{}", if index < 60 { 8001 } else { 8002 }))
+            .map(|(index, address)| format!("{address}:{}", if index < 50 { 8001 } else { 8002 }))
             .collect();
         let to = cluster.at("far", Family::V4, 80)?;
-        for number in NODES {
-            let route = cluster.route(&client(number), Transport::Tcp, to);
-            let answers = route.answers(requests_that_meet(addresses.len()))?;
-            let reached: BTreeSet<_> =
-                answers.iter().map(|answer| answer.server.to_string()).collect();
-            let missed: Vec<_> = expected.symmetric_difference(&reached).collect();
-            ensure!(missed.is_empty(), "{route} missed, or reached beside: {missed:?}");
-        }
+        let route = cluster.route(&client(1), Transport::Tcp, to);
+        let answers = route.answers(requests_that_meet(addresses.len()))?;
+        let reached: BTreeSet<_> = answers.iter().map(|answer| answer.server.to_string()).collect();
+        let missed: Vec<_> = expected.symmetric_difference(&reached).collect();
+        ensure!(missed.is_empty(), "{route} missed, or reached beside: {missed:?}");
         // The first slice goes, the others stay.
         cluster.delete_object("endpointslice/far-a")?;
         let left: BTreeSet<_> = expected.iter().filter(|one| one.ends_with("2")).collect();
-        ensure!(left.len() == 70);
-        let route = cluster.route(&client(1), Transport::Tcp, to);
+        ensure!(left.len() == 55);
+        let route = cluster.route(&client(2), Transport::Tcp, to);
         cluster.wait_until("the other slices to be left", || {
             let answers = route.answers(requests_that_meet(left.len()))?;
             let reached: BTreeSet<_> = answers.iter().map(|a| a.server.to_string()).collect();

@@ -90,6 +90,7 @@ fn load_balancer_outside_may_connect_and_close_and_is_refused_without_pods() {
             let to = cluster.node_port(number, Family::V4, PORT);
             cluster.route(&Place::Outside, Transport::Tcp, to).reaches(&pods)?;
         }
+        cluster.lift_icmp_limits()?;
         cluster.scale("deployment/web", 0)?;
         each(|number, family, transport| {
             let to = cluster.node_port(number, family, PORT);
