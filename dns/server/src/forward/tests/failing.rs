@@ -68,6 +68,19 @@ async fn upstream_that_failed_is_probed_until_it_replies_and_then_asked_again() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn upstream_that_replies_to_a_query_is_not_probed_any_more() {
+    let bench = bench(1, |_| {});
+    bench.fakes[0].behave(Manner::Gone);
+    bench.ask("a.example").await;
+    sleep(ms(100)).await;
+    assert_eq!(bench.fakes[0].probes(), 1);
+    bench.fakes[0].behave(GOOD);
+    assert_eq!(kind(&bench.ask("b.example").await), Kind::Success);
+    sleep(seconds(10)).await;
+    assert_eq!(bench.fakes[0].probes(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn flapping_upstream_costs_each_of_its_failures_one_patience() {
     let bench = bench(2, |_| {});
     let mut waited = Duration::ZERO;
