@@ -286,6 +286,7 @@ fn sets_of(rule: &Rule) -> impl Iterator<Item = SetName> {
     let asked = rule.conditions.iter().filter_map(|condition| match condition {
         Condition::In(_, set) | Condition::NotIn(_, set) => Some(*set),
         Condition::NewConnection
+        | Condition::Tcp
         | Condition::MidStream
         | Condition::Translated
         | Condition::Marked(_)

@@ -203,6 +203,8 @@ pub struct Rule {
 pub enum Condition {
     /// It starts a connection.
     NewConnection,
+    /// It is TCP's.
+    Tcp,
     /// It is TCP's and does not ask for a connection: its SYN flag is off.
     MidStream,
     /// Its connection's destination was translated.

@@ -297,25 +297,32 @@ fn refuse(dead_tcp: DeadTcp) -> Vec<Rule> {
         DeadTcp::Keep => Vec::new(),
         DeadTcp::Reset => forgotten.to_vec(),
     };
-    rules.extend([
-        rule([frontend_in(SetName::Guarded)], [Statement::Jump(ChainName::CheckSource)]),
-        rule([frontend_in(SetName::Rejected)], [Statement::Reject]),
-        rule([frontend_in(SetName::Dropped)], [Statement::Drop]),
-    ]);
+    let check = Statement::Jump(ChainName::CheckSource);
+    rules.push(rule([frontend_in(SetName::Guarded)], [check]));
+    rules.extend(rejected(frontend_in(SetName::Rejected)));
+    rules.push(rule([frontend_in(SetName::Dropped)], [Statement::Drop]));
     rules
+}
+
+/// Refuses at once what meets `condition`.
+///
+/// TCP by a reset: of ICMP errors a client gets one a second after the first few
+/// (`net.ipv4.icmp_ratelimit`), and by those of IPv6 its `connect` fails only after the second SYN,
+/// a second later (Linux 6.18).
+fn rejected(condition: Condition) -> [Rule; 2] {
+    [rule([Condition::Tcp, condition], [Statement::Reset]), rule([condition], [Statement::Reject])]
 }
 
 /// What still has a Service's address after DNAT was not for any of its frontends.
 fn unknown(unknown_ports: UnknownPorts) -> Vec<Rule> {
     let known = Condition::In(Key::Destination, SetName::ClusterIps);
-    let statement = match unknown_ports {
-        UnknownPorts::Reject => Statement::Reject,
-        UnknownPorts::Ignore => Statement::Return,
+    let mut rules = match unknown_ports {
+        UnknownPorts::Reject => rejected(known).to_vec(),
+        UnknownPorts::Ignore => vec![rule([known], [Statement::Return])],
     };
-    vec![
-        rule([known], [statement]),
-        rule([Condition::In(Key::Destination, SetName::ServiceCidrs)], [Statement::Drop]),
-    ]
+    let in_range = Condition::In(Key::Destination, SetName::ServiceCidrs);
+    rules.push(rule([in_range], [Statement::Drop]));
+    rules
 }
 
 /// `loadBalancerSourceRanges`: everybody else is dropped, whatever becomes of those inside.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, ensure};
-use podway_tests_lab::{Family, Lab, Place, PodPhase, Transport};
+use anyhow::{Context as _, Result, ensure};
+use podway_tests_lab::{Failure, Family, Lab, Place, PodPhase, Transport};
 use podway_tests_netns::manifests::{client, clients, deployment, pod, pod_that_stays, service};
 use podway_tests_netns::{Cluster, FAMILIES, NODES, Route, in_lab};
 
@@ -76,6 +76,44 @@ fn without_endpoints_everybody_is_refused_at_once() {
         // The same without any pod.
         cluster.scale("deployment/web", 0)?;
         routes.iter().try_for_each(Route::is_refused)
+    });
+}
+
+/// SYNs that were sent again from `place`, so far.
+fn repeated_syns(cluster: &Cluster, place: &Place) -> Result<u64> {
+    let text = cluster.exec(place, &["cat", "/proc/net/netstat"])?.checked()?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
+    let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let found = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "TCPSynRetrans");
+    Ok(found.context("no TCPSynRetrans")?.1.parse()?)
+}
+
+#[test]
+fn first_syn_is_refused_however_many_come() {
+    let manifests = service("web", WEB) + &clients();
+    in_lab(Lab::builder().manifests(manifests), |cluster| {
+        for family in FAMILIES {
+            let (address, node) =
+                (cluster.at("web", family, 80)?, cluster.node_port(1, family, 30001));
+            // A port that the Service does not have is refused as well.
+            let unknown = cluster.at("web", family, 81)?;
+            for (from, to) in [
+                (client(1), address),
+                (client(1), unknown),
+                (Place::node(1), address),
+                (Place::node(1), unknown),
+                (client(2), node),
+                (Place::Outside, node),
+            ] {
+                let before = repeated_syns(cluster, &from)?;
+                let outcomes = cluster.route(&from, Transport::Tcp, to).ask(20)?;
+                let refused = outcomes.iter().all(|outcome| *outcome == Err(Failure::Refused));
+                ensure!(refused, "{from} to {to}: {outcomes:?}");
+                let repeated = repeated_syns(cluster, &from)? - before;
+                ensure!(repeated == 0, "{from} to {to}: {repeated} of 20 SYNs were sent again");
+            }
+        }
+        Ok(())
     });
 }
 

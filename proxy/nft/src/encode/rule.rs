@@ -53,9 +53,9 @@ impl<Prev: Pusher> Expressions<Prev> {
                 .conntrack(CtKeys::State, FIRST_REGISTER)
                 .masked(CT_STATE_NEW, 0)
                 .compare(CmpOps::Neq, 0),
+            Condition::Tcp => self.tcp(),
             Condition::MidStream => self
-                .meta(MetaKeys::L4Proto, FIRST_REGISTER)
-                .compare_octets(CmpOps::Eq, &[Protocol::Tcp.number()])
+                .tcp()
                 .payload(PayloadBase::TransportHeader, TCP_FLAGS_OFFSET, 1, FIRST_REGISTER)
                 .masked_octets(&[TCP_SYN], &[0])
                 .compare_octets(CmpOps::Eq, &[0]),
@@ -79,6 +79,11 @@ impl<Prev: Pusher> Expressions<Prev> {
                 self.key(key).look_up(set, None, LookupFlags::Invert as u32)
             }
         }
+    }
+
+    fn tcp(self) -> Self {
+        self.meta(MetaKeys::L4Proto, FIRST_REGISTER)
+            .compare_octets(CmpOps::Eq, &[Protocol::Tcp.number()])
     }
 
     fn statement(self, statement: Statement) -> Self {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use podway_cluster_model::port::Protocol;
 use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::plan::FrontendKey;
 
@@ -159,6 +160,7 @@ impl FakeTable {
         match condition {
             // Only first packets are sent here.
             Condition::NewConnection => true,
+            Condition::Tcp => state.packet.protocol == Protocol::Tcp,
             Condition::MidStream => false,
             Condition::Translated => state.to.is_some(),
             Condition::Marked(bit) => state.mark & bit != 0,

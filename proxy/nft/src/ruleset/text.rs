@@ -49,6 +49,7 @@ impl fmt::Display for Spelled<&Condition> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self.1 {
             Condition::NewConnection => formatter.write_str("ct state new"),
+            Condition::Tcp => formatter.write_str("meta l4proto tcp"),
             Condition::MidStream => formatter.write_str("tcp flags ! syn"),
             Condition::Translated => formatter.write_str("ct status dnat"),
             Condition::Marked(bit) => {
