@@ -54,6 +54,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) proxy: ProxyArgs,
     #[command(flatten)]
+    pub(crate) kernel: KernelArgs,
+    #[command(flatten)]
     pub(crate) dns: DnsArgs,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
@@ -113,6 +115,19 @@ pub(crate) struct ProxyArgs {
     /// Traffic to ClusterIPs from anywhere else is masqueraded.
     #[arg(long, value_name = "CIDR[,CIDR]")]
     pub(crate) cluster_cidr: Option<String>,
+    /// How pods are told from other clients: ClusterCIDR, NodeCIDR, BridgeInterface or
+    /// InterfaceNamePrefix.
+    ///
+    /// By addresses of the cluster, by those that the Node object gives to this node's pods, or by
+    /// the interface that packets come in by.
+    #[arg(long, value_name = "MODE", default_value = "ClusterCIDR")]
+    pub(crate) detect_local_mode: String,
+    /// Bridge of this node's pods, for BridgeInterface.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pod_bridge_interface: Option<String>,
+    /// What the names of the pods' interfaces begin with, for InterfaceNamePrefix.
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) pod_interface_name_prefix: Option<String>,
     /// Masquerade all traffic to ClusterIPs.
     #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
           num_args = 0..=1, require_equals = true)]
@@ -127,6 +142,17 @@ pub(crate) struct ProxyArgs {
     /// Range of which Services may claim externalIPs (repeatable); without it none may.
     #[arg(long = "allow-external-ips", value_name = "CIDR", value_delimiter = ',')]
     pub(crate) allow_external_ips: Vec<String>,
+    /// Ranges that ClusterIPs are given out of: what no Service has of them is dropped.
+    #[arg(long, value_name = "CIDRS", value_delimiter = ',')]
+    pub(crate) service_cidrs: Vec<String>,
+    /// What happens at ports that the Service of a ClusterIP does not have: reject, or ignore to
+    /// leave packets to routing.
+    #[arg(long, value_name = "ACTION", default_value = "reject")]
+    pub(crate) unknown_service_ports: String,
+    /// Serve node ports for TCP and UDP at 127.0.0.1 and [::1] too, by forwarding in user space.
+    #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
+          num_args = 0..=1, require_equals = true)]
+    pub(crate) localhost_node_ports: String,
     /// Reset TCP connections to endpoints that are gone, instead of letting clients find out.
     ///
     /// Gone is an endpoint that has been in no EndpointSlice for 10 s. A connection is reset when its
@@ -134,6 +160,38 @@ pub(crate) struct ProxyArgs {
     #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
           num_args = 0..=1, require_equals = true)]
     pub(crate) reset_dead_tcp: String,
+}
+
+/// What the kernel's settings should be.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Kernel settings")]
+pub(crate) struct KernelArgs {
+    /// Set what is not as it should be, instead of reporting the command that does.
+    #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
+          num_args = 0..=1, require_equals = true)]
+    pub(crate) set_sysctls: String,
+    /// Least number of tracked connections for each core; 0 leaves the limit alone.
+    #[arg(long, value_name = "NUMBER", default_value = "32768")]
+    pub(crate) conntrack_max_per_core: String,
+    /// Least number of tracked connections, whatever the number of cores.
+    #[arg(long, value_name = "NUMBER", default_value = "131072")]
+    pub(crate) conntrack_min: String,
+    /// Let TCP packets outside of the window through instead of leaving them untranslated.
+    #[arg(long, value_name = "BOOL", default_value = "true", default_missing_value = "true",
+          num_args = 0..=1, require_equals = true)]
+    pub(crate) conntrack_tcp_be_liberal: String,
+    /// How long an idle TCP connection is tracked; 0 leaves it alone.
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub(crate) conntrack_tcp_timeout_established: String,
+    /// How long a TCP connection is tracked that one side has closed; 0 leaves it alone.
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub(crate) conntrack_tcp_timeout_close_wait: String,
+    /// How long an unanswered UDP flow is tracked; 0 leaves it alone.
+    #[arg(long, value_name = "TIME", default_value = "0")]
+    pub(crate) conntrack_udp_timeout: String,
+    /// How long an answered UDP flow is tracked; 0 leaves it alone.
+    #[arg(long, value_name = "TIME", default_value = "0")]
+    pub(crate) conntrack_udp_timeout_stream: String,
 }
 
 /// Where names are answered, and who is asked for the others.

@@ -1,15 +1,18 @@
 //! The composition root: every part is made here, in order of dependency, and joined to the others.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use podway_cluster_watch::manifests::{self, ManifestWatch};
-use podway_cluster_watch::publish::Publisher;
+use podway_cluster_watch::publish::{Feed, Publisher};
 use podway_dns_server::{Server, ServerConfig};
 use podway_dns_zone::ZoneIndex;
 use podway_proxy_plan::node::NodeView;
+use podway_proxy_plan::policy::NodePortAddresses;
+use podway_proxy_sync::health::Health;
 use podway_proxy_sync::{Settings, Syncer};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -17,9 +20,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
 use crate::admin::{Admin, Doors, healthz_routes, metrics_routes};
-use crate::config::{Config, DnsConfig};
+use crate::config::{Config, DnsConfig, LoopbackNodePorts};
 use crate::environment::explain_refusal;
+use crate::health_checks;
 use crate::interfaces;
+use crate::loopback;
 use crate::metrics::{ProbeCounts, register_build, register_source};
 use crate::names;
 use crate::readiness::{Guard, Readiness};
@@ -30,6 +35,8 @@ pub(crate) struct App {
     syncer: Syncer,
     dns: Server,
     doors: Doors,
+    /// Servers at node ports, which follow the cluster already.
+    at_node_ports: JoinSet<()>,
     admin: Arc<Admin>,
     unsynced: Guard,
     unheard: Guard,
@@ -43,6 +50,8 @@ pub(crate) struct Running {
     dns: JoinHandle<io::Result<()>>,
     /// Ends when the source does.
     names: JoinHandle<()>,
+    /// Servers at node ports; they end with this value, or when the source does.
+    at_node_ports: JoinSet<()>,
     /// HTTP endpoints.
     doors: JoinSet<()>,
     stop: watch::Sender<bool>,
@@ -51,7 +60,7 @@ pub(crate) struct Running {
 impl App {
     /// Makes every part; sockets are open before anything is written to the kernel.
     pub(crate) async fn build(config: Config) -> anyhow::Result<Self> {
-        let Config { cluster, proxy, dns, admin, log: _ } = config;
+        let Config { cluster, proxy, kernel, dns, admin, log: _ } = config;
         let readiness = Readiness::default();
         let (unsynced, unheard) = (readiness.guard("synced"), readiness.guard("dns-listening"));
         let programmed = readiness.guard("programmed");
@@ -62,14 +71,19 @@ impl App {
         let publisher = Publisher::new();
         let feed = publisher.feed();
         let source = manifests::spawn(&cluster.manifests, publisher)?;
+        let node = NodeView::bare(cluster.node.clone()).with_interfaces(proxy.interfaces);
         let settings = Settings {
-            policy: proxy.policy,
-            node: NodeView::bare(cluster.node.clone()).with_interfaces(proxy.interfaces),
+            policy: proxy.policy.clone(),
+            node: node.clone(),
             masquerade_bit: proxy.masquerade_bit,
+            kernel,
         };
         let syncer = Syncer::start(settings, feed.subscribe(), move || programmed.done())
             .map_err(|error| explain_refusal("run", error))?;
-        interfaces::follow(syncer.inquirer()).context("addresses cannot be followed")?;
+        let interfaces = watch::Sender::new(node.interfaces.clone());
+        let addresses = interfaces.subscribe();
+        interfaces::follow(syncer.inquirer(), interfaces)
+            .context("addresses cannot be followed")?;
 
         let probes = ProbeCounts::default();
         let mut registry = Registry::default();
@@ -78,6 +92,13 @@ impl App {
         probes.register(&mut registry);
         syncer.metrics().register(&mut registry);
         dns.metrics().register(&mut registry);
+        let servers = NodePortServers {
+            node,
+            accepting: proxy.policy.node_ports,
+            loopback: proxy.loopback,
+            health: syncer.health().clone(),
+        };
+        let at_node_ports = servers.start(&feed, addresses, &mut registry);
         let admin = Arc::new(Admin {
             node: cluster.node,
             readiness,
@@ -88,12 +109,12 @@ impl App {
             registry,
             probes,
         });
-        Ok(Self { source, syncer, dns, doors, admin, unsynced, unheard })
+        Ok(Self { source, syncer, dns, doors, at_node_ports, admin, unsynced, unheard })
     }
 
     /// Sets every part to work.
     pub(crate) fn start(self) -> Running {
-        let Self { source, syncer, dns, doors, admin, unsynced, unheard } = self;
+        let Self { source, syncer, dns, doors, at_node_ports, admin, unsynced, unheard } = self;
         let (stop, stopped) = watch::channel(false);
         let zone = Arc::clone(&admin.zone);
         let names = tokio::spawn(names::follow(admin.feed.subscribe(), zone, unsynced));
@@ -103,7 +124,7 @@ impl App {
         doors.spawn(metrics.serve(metrics_routes(admin), stopped.clone()));
         let dns = tokio::spawn(dns.run(ordered(stopped)));
         unheard.done();
-        Running { source, syncer, dns, names, doors, stop }
+        Running { source, syncer, dns, names, at_node_ports, doors, stop }
     }
 }
 
@@ -117,6 +138,9 @@ impl Running {
         tokio::select! {
             () = self.syncer.ended() => anyhow!("the sync loop broke down"),
             ended = &mut self.names => what(ended.map_err(Into::into), "the source of snapshots"),
+            Some(ended) = self.at_node_ports.join_next() => {
+                what(ended.map_err(Into::into), "a server at node ports")
+            }
             ended = &mut self.dns => {
                 what(ended.map_err(io::Error::other).flatten().map_err(Into::into), "the DNS server")
             }
@@ -125,8 +149,9 @@ impl Running {
 
     /// Stops answering and waits until what is under way is finished.
     pub(crate) async fn drain(self) {
-        let Self { source, syncer, dns, names, doors, stop } = self;
+        let Self { source, syncer, dns, names, at_node_ports, doors, stop } = self;
         stop.send_replace(true);
+        drop(at_node_ports);
         // What has ended already was told of, and may not be awaited twice.
         if !dns.is_finished()
             && let Err(error) = dns.await.map_err(io::Error::other).flatten()
@@ -141,6 +166,39 @@ impl Running {
             warn!(%error, "the zone did not end well");
         }
         doors.join_all().await;
+    }
+}
+
+/// What servers at node ports depend on besides the cluster.
+struct NodePortServers {
+    node: NodeView,
+    accepting: NodePortAddresses,
+    loopback: LoopbackNodePorts,
+    health: Health,
+}
+
+impl NodePortServers {
+    /// Starts the servers that follow the cluster and the addresses of the node's interfaces.
+    fn start(
+        self,
+        feed: &Feed,
+        addresses: watch::Receiver<Vec<IpAddr>>,
+        registry: &mut Registry,
+    ) -> JoinSet<()> {
+        let Self { node, accepting, loopback, health } = self;
+        let mut tasks = JoinSet::new();
+        let checks = health_checks::Servers::new(node.clone(), accepting, health);
+        tasks.spawn(checks.follow(feed.subscribe(), addresses));
+        match loopback {
+            LoopbackNodePorts::Closed => {}
+            LoopbackNodePorts::Forwarded => {
+                let metrics = loopback::Metrics::default();
+                metrics.register(registry);
+                let forwarders = loopback::Forwarders::new(node, metrics);
+                tasks.spawn(forwarders.follow(feed.subscribe()));
+            }
+        }
+        tasks
     }
 }
 

@@ -10,13 +10,16 @@ use std::path::PathBuf;
 use podway_cluster_model::name::NodeName;
 use podway_dns_server::resolv_conf::{self, Skipped};
 use podway_dns_zone::ZoneConfig;
-use podway_proxy_plan::policy::{DeadTcp, NodePortAddresses, Policy};
+use podway_proxy_plan::policy::Policy;
+use podway_proxy_sync::sysctl;
 use tracing_subscriber::filter::Targets;
 
 use crate::args::{AdminArgs, ClusterArgs, DnsArgs, LogArgs, ProxyArgs, RunArgs};
 use crate::environment::{Environment, RESOLV_CONF};
 
+mod kernel;
 mod parse;
+mod proxy;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +37,7 @@ const METRICS_PORT: u16 = 10249;
 pub(crate) struct Config {
     pub(crate) cluster: ClusterConfig,
     pub(crate) proxy: ProxyConfig,
+    pub(crate) kernel: sysctl::Choices,
     pub(crate) dns: DnsConfig,
     pub(crate) admin: AdminConfig,
     pub(crate) log: LogConfig,
@@ -59,6 +63,17 @@ pub(crate) struct ProxyConfig {
     pub(crate) masquerade_bit: u8,
     /// Addresses found on the interfaces.
     pub(crate) interfaces: Vec<IpAddr>,
+    /// What becomes of node ports at loopback addresses.
+    pub(crate) loopback: LoopbackNodePorts,
+}
+
+/// What becomes of node ports at loopback addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LoopbackNodePorts {
+    /// Nobody serves them.
+    Closed,
+    /// They are forwarded in user space.
+    Forwarded,
 }
 
 /// Where names are answered, and who is asked for the others.
@@ -168,12 +183,15 @@ impl Config {
     pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Self, FlagErrors> {
         let mut errors = FlagErrors::default();
         let cluster = cluster(&args.cluster, environment, &mut errors);
-        let proxy = proxy(&args.proxy, environment, &mut errors);
+        let proxy = proxy::proxy(&args.proxy, environment, &mut errors);
+        let kernel = kernel::kernel(&args.kernel, &mut errors);
         let dns = dns(&args.dns, environment, &mut errors);
         let admin = admin(&args.admin, &mut errors);
         let log = log(&args.log, &mut errors);
-        let config =
-            (|| Some(Self { cluster: cluster?, proxy: proxy?, dns, admin: admin?, log: log? }))();
+        let config = (|| {
+            let (cluster, proxy, kernel) = (cluster?, proxy?, kernel?);
+            Some(Self { cluster, proxy, kernel, dns, admin: admin?, log: log? })
+        })();
         errors.unless_any(config)
     }
 }
@@ -188,7 +206,7 @@ pub(crate) fn resolve_plan(
 ) -> Result<(ClusterConfig, ProxyConfig), FlagErrors> {
     let mut errors = FlagErrors::default();
     let cluster = cluster(cluster_args, environment, &mut errors);
-    let mut proxy = proxy(proxy_args, environment, &mut errors);
+    let mut proxy = proxy::proxy(proxy_args, environment, &mut errors);
     let this_machine = parse::node_name(None, &environment.host_name).ok();
     if let (Some(cluster), Some(proxy)) = (&cluster, &mut proxy)
         && this_machine.as_ref() != Some(&cluster.node)
@@ -208,47 +226,6 @@ fn cluster(
         errors.keep(parse::node_name(args.hostname_override.as_deref(), &environment.host_name));
     let zone = errors.keep(parse::cluster_domain(&args.cluster_domain));
     Some(ClusterConfig { manifests: manifests?, node: node?, zone: zone? })
-}
-
-fn proxy(
-    args: &ProxyArgs,
-    environment: &Environment,
-    errors: &mut FlagErrors,
-) -> Option<ProxyConfig> {
-    let mode = errors.keep(parse::proxy_mode(&args.proxy_mode));
-    let cluster_cidrs = errors.keep(parse::cluster_cidrs(args.cluster_cidr.as_deref()));
-    let masquerade_all = errors.keep(parse::switch("--masquerade-all", &args.masquerade_all));
-    let masquerade_bit = errors.keep(parse::masquerade_bit(&args.masquerade_bit));
-    let node_ports = node_port_addresses(&args.nodeport_addresses, errors);
-    let allow_external_ips = errors
-        .keep_all(parse::words(&args.allow_external_ips).map(|text| {
-            parse::cidr("--allow-external-ips", text, "a CIDR such as 203.0.113.0/24")
-        }));
-    let reset_dead_tcp = errors.keep(parse::switch("--reset-dead-tcp", &args.reset_dead_tcp));
-    mode?;
-    Some(ProxyConfig {
-        policy: Policy {
-            cluster_cidrs: cluster_cidrs?,
-            masquerade_all: masquerade_all?,
-            node_ports,
-            allow_external_ips,
-            dead_tcp: if reset_dead_tcp? { DeadTcp::Reset } else { DeadTcp::Keep },
-            ..Policy::default()
-        },
-        masquerade_bit: masquerade_bit?,
-        interfaces: environment.interfaces.clone(),
-    })
-}
-
-/// As kube-proxy reads the flag: nothing is "primary", and the keyword stands alone.
-fn node_port_addresses(texts: &[String], errors: &mut FlagErrors) -> NodePortAddresses {
-    let words: Vec<&str> = parse::words(texts).collect();
-    match words.as_slice() {
-        [] | ["primary"] => NodePortAddresses::Primary,
-        words => NodePortAddresses::Cidrs(errors.keep_all(words.iter().map(|text| {
-            parse::cidr("--nodeport-addresses", text, "CIDRs, or \"primary\" without any")
-        }))),
-    }
 }
 
 fn dns(args: &DnsArgs, environment: &Environment, errors: &mut FlagErrors) -> DnsConfig {

@@ -23,7 +23,7 @@ mod table;
 pub(crate) fn plan(args: &PlanArgs) -> anyhow::Result<()> {
     let (cluster, proxy) = resolve_plan(&args.cluster, &args.proxy, &Environment::read()?)?;
     let ClusterConfig { manifests: folder, node, zone } = cluster;
-    let ProxyConfig { policy, masquerade_bit, interfaces } = proxy;
+    let ProxyConfig { policy, masquerade_bit, interfaces, loopback: _ } = proxy;
     let (snapshot, reports) = manifests::load(&folder)?;
 
     let options = Options::new(&policy, masquerade_bit);

@@ -3,6 +3,7 @@
 //! The kernel tells of a change by rtnetlink; what counts is read anew, so no message is decoded.
 
 use std::io;
+use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::libc::{ENOBUFS, MSG_DONTWAIT};
 use podway_proxy_sync::Inquirer;
+use tokio::sync::watch;
 use tracing::warn;
 
 use crate::environment::interface_addresses;
@@ -24,22 +26,26 @@ const MESSAGE_BYTES: usize = 4096;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Follows the addresses on a thread of its own until the loop is gone.
-pub(crate) fn follow(inquirer: Inquirer) -> io::Result<()> {
+pub(crate) fn follow(inquirer: Inquirer, told: watch::Sender<Vec<IpAddr>>) -> io::Result<()> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind(&SocketAddr::new(0, ADDRESS_GROUPS))?;
     thread::Builder::new().name("interfaces".to_owned()).spawn(move || {
         // Once unasked: addresses may have changed before the socket heard of it.
-        while tell(&inquirer) {
+        while tell(&inquirer, &told) {
             wait(&socket);
         }
     })?;
     Ok(())
 }
 
-/// Tells the loop the addresses there are; says whether it is still there.
-fn tell(inquirer: &Inquirer) -> bool {
+/// Tells the loop, and whoever else listens, the addresses there are; says whether the loop is still
+/// there.
+fn tell(inquirer: &Inquirer, told: &watch::Sender<Vec<IpAddr>>) -> bool {
     match interface_addresses() {
-        Ok(addresses) => inquirer.set_interfaces(addresses),
+        Ok(addresses) => {
+            told.send_replace(addresses.clone());
+            inquirer.set_interfaces(addresses)
+        }
         Err(error) => {
             warn!(%error, "addresses of the interfaces cannot be read; the last ones count");
             true

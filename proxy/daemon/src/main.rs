@@ -10,6 +10,7 @@
 //! | `cleanup` | `podway cleanup` |
 //! | `corefile` | `podway corefile` |
 //! | `interfaces` | addresses of the node, as they change |
+//! | `health_checks`, `loopback` | servers at node ports: health checks, and loopback addresses |
 //! | `names` | the zone, kept at the newest snapshot |
 //! | `admin`, `metrics`, `readiness` | how the daemon is |
 //! | `logging` | where log lines go |
@@ -29,9 +30,11 @@ mod cleanup;
 mod config;
 mod corefile;
 mod environment;
+mod health_checks;
 mod inspect;
 mod interfaces;
 mod logging;
+mod loopback;
 mod metrics;
 mod names;
 mod readiness;

@@ -19,7 +19,7 @@
 //! | [`health`] | whether the kernel follows |
 //! | [`metrics`], `tally` | what is counted |
 //! | `monitor` | who else touches our tables |
-//! | `sysctl` | kernel settings, looked at once |
+//! | [`sysctl`] | kernel settings, looked at once |
 //! | [`chain`] | errors with their causes |
 
 use std::io;
@@ -59,7 +59,7 @@ pub mod health;
 pub mod metrics;
 mod monitor;
 pub mod per_family;
-mod sysctl;
+pub mod sysctl;
 mod tally;
 
 pub use driver::Plans;
@@ -76,6 +76,8 @@ pub struct Settings {
     pub node: NodeView,
     /// Bit of the packet mark that asks for masquerading.
     pub masquerade_bit: u8,
+    /// What the operator chose for the kernel's settings.
+    pub kernel: sysctl::Choices,
 }
 
 /// Why the loop cannot start.
@@ -118,12 +120,17 @@ impl Syncer {
         subscription: Subscription,
         programmed: impl FnOnce() + Send + 'static,
     ) -> Result<Self, StartError> {
-        let Settings { policy, node, masquerade_bit } = settings;
+        let Settings { policy, node, masquerade_bit, kernel: choices } = settings;
         let kernel = Kernel::open()?;
         let monitor = Monitor::open(&kernel)?;
         let flows = Conntrack::open().map_err(StartError::Conntrack)?;
         let dataplane = Nftables { kernel, silencer: monitor.silencer(), flows };
-        sysctl::report();
+        sysctl::check_forwarding(&choices);
+        let programmed = move || {
+            // Only rules that track make the kernel load what tracks.
+            sysctl::check_conntrack(&choices);
+            programmed();
+        };
         let options = Options::new(&policy, masquerade_bit);
         let (events, receiver) = mpsc::channel(EVENTS);
         let (health, metrics) = (Health::new(SystemTime::now()), Metrics::default());

@@ -4,12 +4,16 @@ use std::ffi::OsStr;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::SignedDuration;
 use podway_cluster_model::name::NodeName;
 use podway_dns_server::resolv_conf;
 use podway_dns_zone::ZoneConfig;
+use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::plan::Family;
+use podway_proxy_plan::policy::UnknownPorts;
 use tracing_subscriber::filter::Targets;
 
 use super::{FlagError, LogFormat};
@@ -121,6 +125,81 @@ pub(super) fn switch(name: &'static str, text: &str) -> Result<bool, FlagError> 
         "true" | "True" | "TRUE" | "t" | "T" | "1" => Ok(true),
         "false" | "False" | "FALSE" | "f" | "F" | "0" => Ok(false),
         _ => Err(flag.error(text, "is neither true nor false")),
+    }
+}
+
+/// How pods are told from other clients, by kube-proxy's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DetectLocalMode {
+    ClusterCidr,
+    NodeCidr,
+    BridgeInterface,
+    InterfaceNamePrefix,
+}
+
+pub(super) fn detect_local_mode(text: &str) -> Result<DetectLocalMode, FlagError> {
+    let flag = Flag {
+        name: "--detect-local-mode",
+        accepted: "ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix",
+    };
+    match text {
+        "ClusterCIDR" => Ok(DetectLocalMode::ClusterCidr),
+        "NodeCIDR" => Ok(DetectLocalMode::NodeCidr),
+        "BridgeInterface" => Ok(DetectLocalMode::BridgeInterface),
+        "InterfaceNamePrefix" => Ok(DetectLocalMode::InterfaceNamePrefix),
+        _ => Err(flag.error(text, "is not a mode")),
+    }
+}
+
+pub(super) fn bridge_interface(text: Option<&str>) -> Result<InterfaceName, FlagError> {
+    let flag = Flag {
+        name: "--pod-bridge-interface",
+        accepted: "the name of the bridge, of at most 15 characters, such as cni0",
+    };
+    let text = text.unwrap_or_default();
+    InterfaceName::exactly(text).ok_or_else(|| flag.error(text, "no interface is called so"))
+}
+
+pub(super) fn interface_name_prefix(text: Option<&str>) -> Result<InterfaceName, FlagError> {
+    let flag = Flag {
+        name: "--pod-interface-name-prefix",
+        accepted: "what interfaces begin with, of at most 15 characters, such as veth",
+    };
+    let text = text.unwrap_or_default();
+    InterfaceName::beginning_with(text)
+        .ok_or_else(|| flag.error(text, "no interface begins like that"))
+}
+
+pub(super) fn unknown_ports(text: &str) -> Result<UnknownPorts, FlagError> {
+    let flag = Flag { name: "--unknown-service-ports", accepted: "reject, ignore" };
+    match text {
+        "reject" => Ok(UnknownPorts::Reject),
+        "ignore" => Ok(UnknownPorts::Ignore),
+        _ => Err(flag.error(text, "is not an action")),
+    }
+}
+
+pub(super) fn number(name: &'static str, text: &str) -> Result<u32, FlagError> {
+    let flag = Flag { name, accepted: "a number from 0 to 2147483647" };
+    // The kernel keeps such limits as signed numbers.
+    match text.parse::<u32>() {
+        Ok(number) if i32::try_from(number).is_ok() => Ok(number),
+        Ok(_) => Err(flag.error(text, "is too large")),
+        Err(error) => Err(flag.error(text, error)),
+    }
+}
+
+/// Go's spelling of a time, which kube-proxy's users know.
+pub(super) fn time(name: &'static str, text: &str) -> Result<Duration, FlagError> {
+    let flag = Flag { name, accepted: "0, or a time such as 1h30m or 3600s" };
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let time = text.parse::<SignedDuration>().map_err(|error| flag.error(text, error))?;
+    match Duration::try_from(time) {
+        Ok(time) if time.as_secs() <= u64::from(u32::MAX) => Ok(time),
+        Ok(_) => Err(flag.error(text, "is too long")),
+        Err(_) => Err(flag.error(text, "is negative")),
     }
 }
 

@@ -1,6 +1,9 @@
 use std::io;
 
 use clap::Parser;
+use podway_proxy_plan::interface::InterfaceName;
+use podway_proxy_plan::policy::{DeadTcp, NodePortAddresses, PodDetection, UnknownPorts};
+use podway_proxy_sync::sysctl::{Choices, Permission};
 
 use super::*;
 use crate::args::{Command, CommandLine};
@@ -39,13 +42,15 @@ fn cidrs(texts: &[&str]) -> Vec<ipnet::IpNet> {
 
 #[test]
 fn defaults_are_a_whole_configuration() {
-    let Config { cluster, proxy, dns, admin, log } = resolve(&[]).unwrap();
+    let Config { cluster, proxy, kernel, dns, admin, log } = resolve(&[]).unwrap();
     assert_eq!(cluster.manifests.to_str(), Some("/manifests"));
     assert_eq!(cluster.node.as_str(), "node-a.example", "the host name in lower case");
     assert_eq!(cluster.zone.domain().to_ascii(), "cluster.local.");
     assert_eq!(proxy.policy, Policy::default());
     assert_eq!(proxy.masquerade_bit, 14);
     assert_eq!(proxy.interfaces, environment().interfaces);
+    assert_eq!(proxy.loopback, LoopbackNodePorts::Closed);
+    assert_eq!(kernel, Choices::default());
     assert_eq!(dns.listen, sockets(&["127.0.0.1:53"]));
     assert_eq!(dns.upstreams, sockets(&["192.0.2.53:53"]), "never itself");
     assert_eq!(dns.skipped.len(), 1);
@@ -58,7 +63,7 @@ fn defaults_are_a_whole_configuration() {
 
 #[test]
 fn every_flag_is_taken_over() {
-    let Config { cluster, proxy, dns, admin, log } = resolve(&[
+    let Config { cluster, proxy, kernel, dns, admin, log } = resolve(&[
         "--hostname-override= Worker-1 ",
         "--cluster-domain=magedu.local.",
         "--proxy-mode=nftables",
@@ -68,6 +73,21 @@ fn every_flag_is_taken_over() {
         "--nodeport-addresses=192.0.2.0/24,127.0.0.0/8",
         "--nodeport-addresses=2001:db8::/32",
         "--allow-external-ips=203.0.113.0/24",
+        "--detect-local-mode=InterfaceNamePrefix",
+        "--pod-interface-name-prefix=veth",
+        "--service-cidrs=10.96.0.0/13,10.104.0.0/13",
+        "--service-cidrs=fd00:96::/108",
+        "--unknown-service-ports=ignore",
+        "--localhost-node-ports",
+        "--reset-dead-tcp",
+        "--set-sysctls",
+        "--conntrack-max-per-core=0",
+        "--conntrack-min=1000",
+        "--conntrack-tcp-be-liberal=false",
+        "--conntrack-tcp-timeout-established=1h30m0s",
+        "--conntrack-tcp-timeout-close-wait=90s",
+        "--conntrack-udp-timeout=0s",
+        "--conntrack-udp-timeout-stream=2m",
         "--dns-listen=192.0.2.1:53",
         "--dns-listen=[::1]",
         "--dns-upstream=198.51.100.1",
@@ -82,6 +102,7 @@ fn every_flag_is_taken_over() {
     assert_eq!(cluster.node.as_str(), "worker-1");
     assert_eq!(cluster.zone.domain().to_ascii(), "magedu.local.");
     let expected = Policy {
+        pods: PodDetection::Interface(InterfaceName::beginning_with("veth").unwrap()),
         cluster_cidrs: cidrs(&["10.244.0.0/16", "fd00:10:244::/56"]),
         masquerade_all: true,
         node_ports: NodePortAddresses::Cidrs(cidrs(&[
@@ -90,9 +111,24 @@ fn every_flag_is_taken_over() {
             "2001:db8::/32",
         ])),
         allow_external_ips: cidrs(&["203.0.113.0/24"]),
-        ..Policy::default()
+        service_cidrs: cidrs(&["10.96.0.0/12", "fd00:96::/108"]),
+        unknown_ports: UnknownPorts::Ignore,
+        dead_tcp: DeadTcp::Reset,
     };
     assert_eq!(proxy.policy, expected);
+    assert_eq!(proxy.loopback, LoopbackNodePorts::Forwarded);
+    let seconds = std::time::Duration::from_secs;
+    let expected = Choices {
+        permission: Permission::Set,
+        max_per_core: 0,
+        min: 1000,
+        tcp_be_liberal: false,
+        tcp_established: seconds(5_400),
+        tcp_close_wait: seconds(90),
+        udp: seconds(0),
+        udp_stream: seconds(120),
+    };
+    assert_eq!(kernel, expected);
     assert_eq!(proxy.masquerade_bit, 31);
     assert_eq!(dns.listen, sockets(&["192.0.2.1:53", "[::1]:53"]));
     assert_eq!(dns.upstreams, sockets(&["198.51.100.1:53", "[2001:db8::53]:5353"]));
@@ -286,4 +322,42 @@ fn plan_for_another_node_knows_nothing_of_this_machine() {
     assert_eq!(interfaces(&[]), environment().interfaces);
     assert_eq!(interfaces(&["--hostname-override=node-a.example"]), environment().interfaces);
     assert!(interfaces(&["--hostname-override=node-b"]).is_empty());
+}
+
+#[test]
+fn pods_are_told_as_the_mode_says_and_only_its_own_value_is_looked_at() {
+    let pods = |flags: &[&str]| resolve(flags).map(|config| config.proxy.policy.pods);
+    assert_eq!(pods(&["--pod-bridge-interface=a/b"]), Ok(PodDetection::ClusterCidrs));
+    assert_eq!(pods(&["--detect-local-mode=NodeCIDR"]), Ok(PodDetection::NodeCidrs));
+    let bridge = ["--detect-local-mode=BridgeInterface", "--pod-bridge-interface=cni0"];
+    let name = InterfaceName::exactly("cni0").unwrap();
+    assert_eq!(pods(&bridge), Ok(PodDetection::Interface(name)));
+    assert_eq!(
+        errors(&["--detect-local-mode=BridgeInterface"]),
+        ["--pod-bridge-interface \"\": no interface is called so; accepted: the name of the \
+          bridge, of at most 15 characters, such as cni0"]
+    );
+    assert_eq!(
+        errors(&["--detect-local-mode=InterfaceNamePrefix", "--pod-interface-name-prefix=a/"]),
+        ["--pod-interface-name-prefix \"a/\": no interface begins like that; accepted: what \
+          interfaces begin with, of at most 15 characters, such as veth"]
+    );
+}
+
+#[test]
+fn numbers_and_times_out_of_range_are_named() {
+    for (flag, reason) in [
+        ("--conntrack-min=-1", "invalid digit found in string"),
+        ("--conntrack-min=2147483648", "is too large"),
+        ("--conntrack-udp-timeout=-5s", "is negative"),
+        ("--conntrack-udp-timeout=9999999h", "is too long"),
+        ("--detect-local-mode=clustercidr", "is not a mode"),
+        ("--unknown-service-ports=drop", "is not an action"),
+        ("--service-cidrs=10.96.0.0", "is no CIDR"),
+    ] {
+        let found = errors(&[flag]);
+        assert!(found.len() == 1 && found[0].contains(reason), "{flag}: {found:?}");
+    }
+    let found = errors(&["--conntrack-udp-timeout=soon"]);
+    assert!(found[0].ends_with("accepted: 0, or a time such as 1h30m or 3600s"), "{found:?}");
 }
