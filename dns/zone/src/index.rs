@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use podway_cluster_model::name::{Namespace, ServiceName};
 use podway_cluster_model::snapshot::{Delta, Snapshot};
-use rpds::{HashTrieMapSync, HashTrieSetSync};
+use rpds::HashTrieSetSync;
 
 use crate::config::{PodMode, ZoneConfig};
 use crate::pods::Pods;
 use crate::reverse::Pointers;
-use crate::service::{ServiceKey, ServiceRecords, namespace_key, namespace_of, service_key};
+use crate::service::{ServiceRecords, namespace_key, namespace_of, service_key};
+use crate::table::{Keyed, Table};
 
 /// Every name that exists, immutable; a clone costs reference counts.
 ///
@@ -36,7 +37,7 @@ pub(crate) struct Tables {
     /// Namespaces that exist and are exposed, by the wire form of their label.
     namespaces: HashTrieSetSync<Box<[u8]>>,
     /// Services of exposed namespaces whose name exists if their namespace does.
-    services: HashTrieMapSync<ServiceKey, Arc<ServiceRecords>>,
+    services: Table<ServiceRecords>,
     /// The same Services by the addresses that lead to them.
     pub(crate) pointers: Pointers,
     /// Pods of exposed namespaces; empty unless they are to be verified.
@@ -132,8 +133,8 @@ impl Tables {
     pub(crate) fn services(&self) -> impl Iterator<Item = &ServiceRecords> {
         self.services
             .iter()
-            .filter(|(key, _)| self.has_namespace(namespace_of(key)))
-            .map(|(_, records)| &**records)
+            .filter(|records| self.has_namespace(namespace_of(records.key())))
+            .map(AsRef::as_ref)
     }
 
     /// Brings what `delta` names to the state of `snapshot`; says whether anything changed.
@@ -184,12 +185,7 @@ impl Tables {
         let addresses_before = before.map(|before| addresses(before)).unwrap_or_default();
         let addresses_after = after.as_ref().map(addresses).unwrap_or_default();
         self.pointers.replace(&key, &addresses_before, &addresses_after);
-        match after {
-            Some(after) => self.services.insert_mut(key, Arc::new(after)),
-            None => {
-                self.services.remove_mut(&key);
-            }
-        }
+        self.services.set(&key, after.map(Arc::new));
         true
     }
 }

@@ -13,6 +13,7 @@
 //! | [`mod@answer`] | name and type in, answer out |
 //! | [`mod@direct`] | the same answer, borrowed from the index |
 //! | `service` | what one Service contributes, precomputed |
+//! | `table` | the map from names to Services |
 //! | `endpoints` | its ready endpoints and what they are called |
 //! | `qname` | the name asked, and the grammar of names |
 //! | `locate` | whether a name exists, and what stands there |
@@ -39,6 +40,7 @@ mod qname;
 mod records;
 mod reverse;
 mod service;
+mod table;
 mod zones;
 
 pub use answer::{Answer, answer};

@@ -14,9 +14,11 @@ use podway_cluster_model::name::{Namespace, ServiceName};
 use podway_cluster_model::port::Protocol;
 use podway_cluster_model::service::{Service, ServiceKind};
 use podway_cluster_model::snapshot::ServiceEntry;
+use smallvec::SmallVec;
 
 use crate::config::PodNames;
 use crate::endpoints::Endpoints;
+use crate::table::Keyed;
 
 /// Wire form of `<service>.<namespace>`: what a question has where a Service is named.
 pub(crate) type ServiceKey = Arc<[u8]>;
@@ -42,25 +44,28 @@ fn label_wire(label: &str) -> Vec<u8> {
     std::iter::once(length).chain(label.bytes()).collect()
 }
 
-/// Addresses by family, without duplicates.
+/// Addresses by family, without duplicates; the few of most Services stand in the records
+/// themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Addresses {
     /// What type A gives.
-    pub(crate) v4: Box<[Ipv4Addr]>,
+    pub(crate) v4: SmallVec<[Ipv4Addr; 4]>,
     /// What type AAAA gives.
-    pub(crate) v6: Box<[Ipv6Addr]>,
+    pub(crate) v6: SmallVec<[Ipv6Addr; 1]>,
 }
 
 impl Addresses {
     fn new(addresses: impl Iterator<Item = IpAddr>) -> Self {
-        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        let (mut v4, mut v6) = (SmallVec::new(), SmallVec::new());
         for address in addresses.collect::<BTreeSet<_>>() {
             match address {
                 IpAddr::V4(address) => v4.push(address),
                 IpAddr::V6(address) => v6.push(address),
             }
         }
-        Self { v4: v4.into(), v6: v6.into() }
+        v4.shrink_to_fit();
+        v6.shrink_to_fit();
+        Self { v4, v6 }
     }
 
     /// All of them, IPv4 first.
@@ -90,16 +95,27 @@ pub(crate) enum Kind {
 }
 
 /// Everything that questions about one Service need.
+///
+/// In this order, so that what every question needs comes with the first step into memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[repr(C)]
 pub(crate) struct ServiceRecords {
-    /// Namespace and name.
-    pub(crate) name: ServiceName,
+    /// The key of the Service, usually in the records themselves.
+    key: SmallVec<[u8; 40]>,
     /// What its name stands for.
     pub(crate) kind: Kind,
     /// What its name resolves to; empty for an alias.
     pub(crate) addresses: Addresses,
+    /// Namespace and name.
+    pub(crate) name: ServiceName,
     /// What is below its name; empty for an alias.
     pub(crate) endpoints: Endpoints,
+}
+
+impl Keyed for ServiceRecords {
+    fn key(&self) -> &[u8] {
+        &self.key
+    }
 }
 
 impl ServiceRecords {
@@ -126,7 +142,9 @@ impl ServiceRecords {
                 (Kind::Alias(alias_target(target)?), Addresses::default(), Endpoints::default())
             }
         };
-        Some(Self { name: service.name.clone(), kind, addresses, endpoints })
+        let name = service.name.clone();
+        let key = SmallVec::from_slice(&service_key(&name));
+        Some(Self { key, kind, addresses, name, endpoints })
     }
 
     /// Whether the address stands for the Service itself rather than for an endpoint.
