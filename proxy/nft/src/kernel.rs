@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::decode;
 use crate::element::Learned;
-use crate::encode::{Batch, Message, get_elements};
+use crate::encode::{Batch, Message, get_elements, get_frontend};
 use crate::names::{SetName, TABLE};
 use crate::program::Affinities;
 use crate::socket::{Acknowledgement, NLMSG_DONE, NLMSG_ERROR, NetfilterSocket, messages};
@@ -196,6 +196,36 @@ impl Kernel {
     ) -> Result<Vec<(FrontendKey, u64)>, BackendError> {
         let elements = self.elements(family, set)?;
         Ok(elements.iter().filter_map(|element| decode::counted(family, element)).collect())
+    }
+
+    /// Packets that met `key` in a counted set; `None` where it is not in there.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`]: the kernel could not be asked.
+    pub fn counted_at(&self, set: SetName, key: &FrontendKey) -> Result<Option<u64>, BackendError> {
+        let family = Family::of(key.address);
+        let request = get_frontend(set, key);
+        let bytes = request.len();
+        let unavailable = |source| BackendError::Unavailable { family, bytes, source };
+        let datagram = self.request(&request).map_err(unavailable)?;
+        for message in messages(&datagram) {
+            if message.kind == NLMSG_ERROR {
+                let error = Acknowledgement::read(message.payload)
+                    .and_then(|acknowledgement| acknowledgement.error);
+                return match error {
+                    Some(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err(unavailable(error))
+                    }
+                    Some(_) | None => Ok(None),
+                };
+            }
+            let elements = decode::elements(message.payload);
+            let counted = elements.iter().find_map(|element| decode::counted(family, element));
+            if let Some((_, packets)) = counted {
+                return Ok(Some(packets));
+            }
+        }
+        Ok(None)
     }
 
     /// The attributes of each element of a set; none where there is no such set.

@@ -18,7 +18,7 @@ use podway_proxy_nft::program::{Options, Program};
 use podway_proxy_nft::transaction::Transaction;
 use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::node::NodeView;
-use podway_proxy_plan::plan::Family;
+use podway_proxy_plan::plan::{Family, FrontendKey};
 use podway_proxy_plan::planner::Planner;
 use podway_proxy_plan::policy::{DeadTcp, Policy, UnknownPorts};
 use podway_tests_netns::isolated;
@@ -191,6 +191,15 @@ fn refusals_are_counted_at_their_frontend() {
     let packets =
         |address: &str| counted.iter().find(|(key, _)| key.to_string() == address).unwrap().1;
     assert_eq!((packets("10.96.0.1:80/tcp"), packets("10.96.0.2:80/tcp")), (0, 1));
+    // The same, asked for one by one.
+    let key = |address: &str| counted.iter().find(|(key, _)| key.to_string() == address).unwrap().0;
+    let packets = |key: &FrontendKey| node.kernel.counted_at(SetName::Rejected, key).unwrap();
+    let one = key("10.96.0.1:80/tcp");
+    assert_eq!(packets(&one), Some(0));
+    assert_eq!(packets(&key("10.96.0.2:80/tcp")), Some(1));
+    assert_eq!(packets(&FrontendKey { address: "10.96.9.9".parse().unwrap(), ..one }), None);
+    let six = FrontendKey { address: "fd00:96::1".parse().unwrap(), ..one };
+    assert_eq!(packets(&six), None);
 }
 
 #[test]

@@ -50,6 +50,16 @@ pub(super) fn push<'elements>(
     }
 }
 
+/// Pushes the element of a set of frontends that `key` stands for, by its key alone.
+pub(super) fn push_frontend(bytes: &mut Vec<u8>, set: SetName, key: &FrontendKey) {
+    let element = PushSetelemListAttrs::new(bytes)
+        .push_table_bytes(TABLE.as_bytes())
+        .push_set_bytes(set.to_string().as_bytes())
+        .nested_elements()
+        .nested_elem();
+    drop(push_key(element, &Value::default().frontend(key)));
+}
+
 /// `NFTA_SET_ELEM_KEY_END`: the last key of a concatenated range.
 const NFTA_SET_ELEM_KEY_END: u16 = 10;
 

@@ -1,9 +1,9 @@
 //! Requests that read.
 
 use netlink_bindings::nftables::{Nfgenmsg, PushSetelemListAttrs};
-use podway_proxy_plan::plan::Family;
+use podway_proxy_plan::plan::{Family, FrontendKey};
 
-use crate::encode::{NLM_F_REQUEST, SUBSYSTEM, family_number};
+use crate::encode::{NLM_F_REQUEST, SUBSYSTEM, element, family_number};
 use crate::names::{SetName, TABLE};
 
 const NLM_F_DUMP: u16 = 0x300;
@@ -20,6 +20,12 @@ pub(crate) fn get_elements(family: Family, set: SetName) -> Vec<u8> {
             .push_table_bytes(TABLE.as_bytes())
             .push_set_bytes(set.to_string().as_bytes());
     })
+}
+
+/// A request for one element of a set of frontends.
+pub(crate) fn get_frontend(set: SetName, key: &FrontendKey) -> Vec<u8> {
+    let family = family_number(Family::of(key.address));
+    request(13, 0, family, |bytes| element::push_frontend(bytes, set, key))
 }
 
 /// A message on its own, with `command` of the nftables subsystem.
