@@ -149,7 +149,7 @@ pub(crate) struct ProxyArgs {
     /// leave packets to routing.
     #[arg(long, value_name = "ACTION", default_value = "reject")]
     pub(crate) unknown_service_ports: String,
-    /// Serve node ports for TCP and UDP at 127.0.0.1 and [::1] too, by forwarding in user space.
+    /// Serve node ports for TCP and UDP at 127.0.0.1 and ::1 too, by forwarding in user space.
     #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
           num_args = 0..=1, require_equals = true)]
     pub(crate) localhost_node_ports: String,
