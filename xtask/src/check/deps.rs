@@ -12,8 +12,15 @@ use super::tree::{Crate, Tree};
 use crate::process;
 
 /// Crates that only compute.
-pub(super) const PURE: &[&str] =
-    &["cluster/model", "dns/corefile", "dns/zone", "ebpf/abi", "ebpf/datapath", "proxy/plan"];
+pub(super) const PURE: &[&str] = &[
+    "cluster/model",
+    "dns/cache",
+    "dns/corefile",
+    "dns/zone",
+    "ebpf/abi",
+    "ebpf/datapath",
+    "proxy/plan",
+];
 
 /// Crates by which a program reaches files, sockets, the kernel or a runtime. A trailing `*`
 /// stands for any rest of the name.
