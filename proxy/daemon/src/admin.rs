@@ -12,7 +12,7 @@
 //! Bodies and headers of `/healthz` and `/livez` are kube-proxy's.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -28,8 +28,9 @@ use podway_proxy_sync::Inquirer;
 use podway_proxy_sync::health::Health;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
+use tokio::time::timeout;
 
-use crate::metrics::ProbeCounts;
+use crate::metrics::{ProbeCounts, RefusedPackets};
 use crate::readiness::Readiness;
 
 mod body;
@@ -45,6 +46,9 @@ const PROXY_MODE: &str = "nftables";
 /// OpenMetrics text, the form of the metrics library.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// Longest wait for the sync loop when metrics are asked for.
+const LOOP_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Everything that can be told.
 #[derive(Debug)]
 pub(crate) struct Admin {
@@ -56,6 +60,7 @@ pub(crate) struct Admin {
     pub(crate) inquirer: Inquirer,
     pub(crate) registry: Registry,
     pub(crate) probes: ProbeCounts,
+    pub(crate) refused: RefusedPackets,
 }
 
 /// The endpoints of the healthz address.
@@ -117,6 +122,10 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    // Only a loop that is writing a large table takes long; its counts can wait for the next time.
+    if let Ok(Some(refused)) = timeout(LOOP_PATIENCE, admin.inquirer.refusals()).await {
+        admin.refused.set(refused);
+    }
     let mut body = String::new();
     match text::encode(&mut body, &admin.registry) {
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], body).into_response(),

@@ -25,7 +25,7 @@ use crate::environment::explain_refusal;
 use crate::health_checks;
 use crate::interfaces;
 use crate::loopback;
-use crate::metrics::{ProbeCounts, register_build, register_source};
+use crate::metrics::{ProbeCounts, RefusedPackets, register_build, register_source};
 use crate::names;
 use crate::readiness::{Guard, Readiness};
 
@@ -90,6 +90,8 @@ impl App {
         register_build(&mut registry);
         register_source(&mut registry, source.reports());
         probes.register(&mut registry);
+        let refused = RefusedPackets::default();
+        refused.register(&mut registry);
         syncer.metrics().register(&mut registry);
         dns.metrics().register(&mut registry);
         let servers = NodePortServers {
@@ -108,6 +110,7 @@ impl App {
             inquirer: syncer.inquirer(),
             registry,
             probes,
+            refused,
         });
         Ok(Self { source, syncer, dns, doors, at_node_ports, admin, unsynced, unheard })
     }

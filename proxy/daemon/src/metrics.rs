@@ -1,13 +1,15 @@
 //! What the daemon itself counts, and the registry of everything that is counted.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use podway_cluster_watch::rejection::ObjectKind;
 use podway_cluster_watch::report::{Counts, Reports};
+use podway_proxy_sync::refusals::Refused;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
@@ -49,6 +51,45 @@ impl ProbeCounts {
     /// `/livez` answered with `code`.
     pub(crate) fn livez(&self, code: u16) {
         self.livez.get_or_create(&CodeLabel { code: code.into() }).inc();
+    }
+}
+
+/// Packets that were refused, as they were last read; clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RefusedPackets(Arc<Mutex<Vec<Refused>>>);
+
+impl RefusedPackets {
+    /// Makes the counts visible in `registry`.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(self.clone()));
+    }
+
+    /// Takes over what was read.
+    pub(crate) fn set(&self, refused: Vec<Refused>) {
+        // A list is whole after each assignment, so a poisoned lock holds no half state.
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+}
+
+impl Collector for RefusedPackets {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut metric = encoder.encode_descriptor(
+            "podway_refused_packets",
+            "First packets of connections refused or dropped, by Service port and verdict",
+            None,
+            MetricType::Counter,
+        )?;
+        for refused in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let Refused { service, port, verdict, packets } = refused;
+            let labels = [
+                ("namespace", service.namespace.as_str()),
+                ("service", service.name.as_str()),
+                ("port", port.as_str()),
+                ("verdict", verdict.name()),
+            ];
+            ConstCounter::new(*packets).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 }
 

@@ -7,10 +7,11 @@ use podway_proxy_nft::encode::Message;
 use podway_proxy_nft::kernel::{BackendError, Kernel};
 use podway_proxy_nft::monitor::{Alone, Silencer};
 use podway_proxy_nft::transaction::{Change, Transaction};
-use podway_proxy_plan::plan::Family;
+use podway_proxy_plan::plan::{Family, FrontendKey};
 use podway_proxy_plan::stale_flows::Permitted;
 
 use crate::conntrack::Conntrack;
+use crate::refusals::Verdict;
 
 /// `EOPNOTSUPP`: what nf_tables says of a table of a family that it does not have.
 const UNSUPPORTED_FAMILY: i32 = 95;
@@ -34,6 +35,26 @@ pub(crate) trait Dataplane {
     /// # Errors
     /// Some may be forgotten already.
     fn forget(&mut self, family: Family, permitted: &Permitted) -> io::Result<usize>;
+
+    /// Packets that met each frontend of `family` with this verdict.
+    ///
+    /// # Errors
+    /// The kernel could not be asked.
+    fn counted(
+        &mut self,
+        family: Family,
+        verdict: Verdict,
+    ) -> Result<Vec<(FrontendKey, u64)>, Self::Error>;
+
+    /// Packets that met `key` with this verdict; `None` where that is not its verdict.
+    ///
+    /// # Errors
+    /// The kernel could not be asked.
+    fn counted_at(
+        &mut self,
+        verdict: Verdict,
+        key: &FrontendKey,
+    ) -> Result<Option<u64>, Self::Error>;
 }
 
 /// The kernel's nftables.
@@ -72,5 +93,21 @@ impl Dataplane for Nftables {
 
     fn forget(&mut self, family: Family, permitted: &Permitted) -> io::Result<usize> {
         self.flows.forget(family, permitted)
+    }
+
+    fn counted(
+        &mut self,
+        family: Family,
+        verdict: Verdict,
+    ) -> Result<Vec<(FrontendKey, u64)>, BackendError> {
+        self.kernel.counted(family, verdict.set())
+    }
+
+    fn counted_at(
+        &mut self,
+        verdict: Verdict,
+        key: &FrontendKey,
+    ) -> Result<Option<u64>, BackendError> {
+        self.kernel.counted_at(verdict.set(), key)
     }
 }

@@ -17,9 +17,12 @@ use crate::doubts::Doubts;
 use crate::engine::{Engine, Step};
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::notices::Notices;
 use crate::per_family::{PerFamily, label};
+use crate::refusals::{Refusals, Refused};
 use crate::tally::{Counting, ObjectChanges};
 
+mod counts;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +35,8 @@ pub(crate) enum Event {
     Interfaces(Vec<IpAddr>),
     /// Somebody asks what is planned.
     Plans(oneshot::Sender<Plans>),
+    /// Somebody asks what was refused.
+    Refusals(oneshot::Sender<Vec<Refused>>),
     /// Everything is over.
     Stop,
 }
@@ -68,6 +73,8 @@ pub(crate) struct Driver<D> {
     pub(crate) unsynced_since: PerFamily<Option<Instant>>,
     pub(crate) counting: Counting,
     pub(crate) doubts: Doubts,
+    pub(crate) refusals: Refusals,
+    pub(crate) notices: Notices,
 }
 
 /// What a wait ended with.
@@ -101,6 +108,7 @@ impl<D: Dataplane> Driver<D> {
                     self.take(step, now());
                 }
                 Woken::Event(Event::Plans(reply)) => self.answer(reply),
+                Woken::Event(Event::Refusals(reply)) => self.tell_refusals(reply),
                 Woken::View(view) => self.follow(&view),
                 Woken::SourceGone => {
                     source_gone = true;
@@ -131,6 +139,7 @@ impl<D: Dataplane> Driver<D> {
         let objects = ObjectChanges::between(before, snapshot, delta);
         self.metrics.snapshot(snapshot.generation, objects, SystemTime::now());
         let step = self.engine.follow(snapshot, delta, now());
+        self.notices.follow(snapshot, delta, self.engine.planner().policy());
         debug!(
             generation = snapshot.generation,
             changed_services = objects.services,
@@ -154,6 +163,7 @@ impl<D: Dataplane> Driver<D> {
         for transaction in transactions {
             self.write(&transaction);
         }
+        self.refusals.follow(&changes);
     }
 
     fn touched(&mut self, touch: &Touch) {
@@ -198,11 +208,13 @@ impl<D: Dataplane> Driver<D> {
     /// Writes `transaction` and tells everybody how it went; says whether it was written.
     fn write(&mut self, transaction: &Transaction) -> bool {
         let family = transaction.family;
+        let reset = self.read_before(transaction);
         let started = now();
         let result = self.dataplane.commit(transaction);
         let took = started.elapsed();
         match result {
             Ok(()) => {
+                self.reset(&reset);
                 self.in_step(transaction, took);
                 true
             }

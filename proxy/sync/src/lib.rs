@@ -16,9 +16,11 @@
 //! | `driver` | the loop over it |
 //! | `dataplane` | what the loop needs of a kernel |
 //! | [`conntrack`], `doubts` | which tracked flows the kernel is to forget, and when |
+//! | [`refusals`] | packets refused, by Service port |
 //! | [`health`] | whether the kernel follows |
 //! | [`metrics`], `tally` | what is counted |
 //! | `monitor` | who else touches our tables |
+//! | `notices` | Services that use a deprecated field |
 //! | [`sysctl`] | kernel settings, looked at once |
 //! | [`chain`] | errors with their causes |
 
@@ -44,7 +46,9 @@ use crate::driver::{Driver, Event};
 use crate::engine::Engine;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::notices::Notices;
 use crate::per_family::PerFamily;
+use crate::refusals::{Refusals, Refused};
 use crate::tally::Counting;
 
 pub mod chain;
@@ -58,7 +62,9 @@ mod fixture;
 pub mod health;
 pub mod metrics;
 mod monitor;
+mod notices;
 pub mod per_family;
+pub mod refusals;
 pub mod sysctl;
 mod tally;
 
@@ -145,6 +151,8 @@ impl Syncer {
             unsynced_since: PerFamily::default(),
             counting: Counting::default(),
             doubts: Doubts::default(),
+            refusals: Refusals::default(),
+            notices: Notices::default(),
         };
         monitor::follow(monitor, events.clone()).map_err(StartError::Thread)?;
         let ended = run_in_thread(driver).map_err(StartError::Thread)?;
@@ -196,6 +204,13 @@ impl Inquirer {
         let (reply, plans) = oneshot::channel();
         self.events.send(Event::Plans(reply)).await.ok()?;
         plans.await.ok()
+    }
+
+    /// What was refused so far; `None` when the loop has ended.
+    pub async fn refusals(&self) -> Option<Vec<Refused>> {
+        let (reply, refusals) = oneshot::channel();
+        self.events.send(Event::Refusals(reply)).await.ok()?;
+        refusals.await.ok()
     }
 
     /// Tells the loop, from a plain thread, which addresses the node's interfaces have now; says

@@ -45,6 +45,7 @@ impl Bench {
             inquirer: Inquirer::default(),
             registry,
             probes,
+            refused: RefusedPackets::default(),
         });
         let healthz = serve(healthz_routes(Arc::clone(&admin))).await;
         let metrics = serve(metrics_routes(admin)).await;

@@ -3,15 +3,18 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use podway_cluster_model::builder::Builder;
+use podway_cluster_model::port::{Port, Protocol};
 use podway_cluster_watch::publish::Publisher;
 use podway_proxy_nft::fake::{FakeKernel, Refusal};
 use podway_proxy_nft::transaction::Change;
+use podway_proxy_plan::plan::FrontendKey;
 use podway_proxy_plan::stale_flows::Permitted;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::fixture::{self, Stack, publish, service, slice, udp};
+use crate::refusals::Verdict;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -23,6 +26,8 @@ struct Fake {
     refusals: Arc<AtomicU32>,
     /// How many looks at flows fail.
     deaf: Arc<AtomicU32>,
+    /// What every refused frontend has counted.
+    counted: Arc<Mutex<Vec<(FrontendKey, u64)>>>,
     lacks_ip6: bool,
 }
 
@@ -71,6 +76,26 @@ impl Dataplane for Fake {
         self.log.lock().unwrap().push(format!("{family} {} {outcome}", frontends.join(" ")));
         if told.is_ok() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(1) }
     }
+
+    fn counted(
+        &mut self,
+        family: Family,
+        verdict: Verdict,
+    ) -> Result<Vec<(FrontendKey, u64)>, FakeError> {
+        let mut counted = self.counted.lock().unwrap().clone();
+        let of_family = |key: &FrontendKey| Family::of(key.address) == family;
+        counted.retain(|(key, _)| of_family(key) && verdict == Verdict::Reject);
+        Ok(counted)
+    }
+
+    fn counted_at(
+        &mut self,
+        verdict: Verdict,
+        key: &FrontendKey,
+    ) -> Result<Option<u64>, FakeError> {
+        let counted = self.counted(Family::of(key.address), verdict)?;
+        Ok(counted.iter().find(|(found, _)| found == key).map(|(_, packets)| *packets))
+    }
 }
 
 /// A running driver, and everything around it.
@@ -103,6 +128,8 @@ impl Bench {
             unsynced_since: PerFamily::default(),
             counting: Counting::default(),
             doubts: Doubts::default(),
+            refusals: Refusals::default(),
+            notices: Notices::default(),
         };
         let task = tokio::spawn(driver.run());
         let builder = Builder::new();
@@ -296,6 +323,42 @@ async fn look_at_flows_that_fails_is_tried_again() {
     assert_eq!(bench.log(), [""; 0]);
     bench.pass(SECOND).await;
     assert_eq!(bench.log(), ["ip 10.96.0.1:80/udp looked at"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_are_read_before_their_element_goes_and_told_on_demand() {
+    let mut bench = Bench::start(Fake::default());
+    let address = "10.96.0.1".parse().unwrap();
+    let (protocol, port) = (Protocol::Tcp, Port::new(80).unwrap());
+    let key = FrontendKey { address, protocol, port };
+    let count = |bench: &Bench, packets| {
+        *bench.fake.counted.lock().unwrap() = vec![(key, packets)];
+    };
+    count(&bench, 99);
+    bench.publish(vec![service(1, Stack::V4), service(2, Stack::V4)]).await;
+    count(&bench, 3);
+    let told = async |bench: &Bench| {
+        let (reply, refusals) = oneshot::channel();
+        bench.events.send(Event::Refusals(reply)).await.unwrap();
+        let refusals = refusals.await.unwrap();
+        refusals.iter().map(|one| (one.service.to_string(), one.packets)).collect::<Vec<_>>()
+    };
+    let web = |packets| vec![("shop/web-1".to_owned(), packets)];
+    assert_eq!(told(&bench).await, web(3), "not what an earlier run has counted");
+    // Nobody asks between the last refusal and the first endpoint.
+    count(&bench, 8);
+    bench.publish(vec![slice(1, 1)]).await;
+    count(&bench, 0);
+    bench.publish(vec![slice(1, 0)]).await;
+    count(&bench, 4);
+    assert_eq!(told(&bench).await, web(12));
+    // A whole write makes all elements new.
+    count(&bench, 5);
+    bench.pass(SECOND).await;
+    let touch = Touch { families: vec![Family::Ip], by: "nft (pid 1)".to_owned() };
+    bench.tell(Event::Touched(touch)).await;
+    count(&bench, 5);
+    assert_eq!(told(&bench).await, web(18));
 }
 
 #[tokio::test(start_paused = true)]
