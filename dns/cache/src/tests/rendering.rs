@@ -236,8 +236,10 @@ fn what_does_not_fit_is_left_out_from_the_end() {
 
 #[test]
 fn denial_that_cannot_carry_its_soa_is_truncated() {
-    let response = read(&denial(ResponseCode::NXDomain, [soa("example.com.", 60, 60)]), &key(NAME));
+    let authority = [address("com.", 60, 1), soa("example.com.", 60, 60)];
+    let response = read(&denial(ResponseCode::NXDomain, authority), &key(NAME));
     let question = question(NAME, RecordType::A);
+    // The first of the two would fit.
     let limit = 12 + question.len() + 11 + 20;
     let written = octets(&response, &Request { limit, ..request(&question) }, Ttls::Aged(0));
     let read = Message::from_vec(&written).unwrap();

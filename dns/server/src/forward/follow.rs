@@ -159,7 +159,7 @@ pub(crate) struct Follow {
     events: mpsc::Receiver<()>,
     watcher: Option<RecommendedWatcher>,
     /// Folders that are watched.
-    folders: BTreeSet<PathBuf>,
+    pub(super) folders: BTreeSet<PathBuf>,
 }
 
 impl Follow {

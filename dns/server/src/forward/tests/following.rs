@@ -66,6 +66,8 @@ async fn file_is_followed_however_it_changes() {
     fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink(&target, &path).unwrap();
     bench.follow_until(&mut follow, 0).await;
+    // Else changes there would be noticed only by reading now and then.
+    assert!(follow.folders.contains(&elsewhere.path().canonicalize().unwrap()));
     replace(&target, &[1]);
     bench.follow_until(&mut follow, 1).await;
 }
