@@ -37,6 +37,10 @@ pub(crate) enum Event {
     Plans(oneshot::Sender<Plans>),
     /// Somebody asks what was refused.
     Refusals(oneshot::Sender<Vec<Refused>>),
+    /// It is this process that writes from now on.
+    OurTurn,
+    /// Another process writes from the reply on.
+    StandBy(oneshot::Sender<()>),
     /// Everything is over.
     Stop,
 }
@@ -75,6 +79,8 @@ pub(crate) struct Driver<D> {
     pub(crate) doubts: Doubts,
     pub(crate) refusals: Refusals,
     pub(crate) notices: Notices,
+    /// Whether another process writes the tables, or may.
+    pub(crate) stands_by: bool,
 }
 
 /// What a wait ended with.
@@ -109,12 +115,17 @@ impl<D: Dataplane> Driver<D> {
                 }
                 Woken::Event(Event::Plans(reply)) => self.answer(reply),
                 Woken::Event(Event::Refusals(reply)) => self.tell_refusals(reply),
+                Woken::Event(Event::OurTurn) => self.take_over(),
+                Woken::Event(Event::StandBy(reply)) => self.stand_by(reply),
                 Woken::View(view) => self.follow(&view),
                 Woken::SourceGone => {
                     source_gone = true;
                     error!("the source of snapshots is gone; what is programmed stays as it is");
                 }
                 Woken::Due => {}
+            }
+            if self.stands_by {
+                continue;
             }
             for family in self.engine.due(now()) {
                 self.write_whole(family);
@@ -128,6 +139,9 @@ impl<D: Dataplane> Driver<D> {
 
     /// When there is next something to do that nobody tells of.
     fn next_due(&self) -> Option<Instant> {
+        if self.stands_by {
+            return None;
+        }
         let in_step = Family::ALL.into_iter().filter(|family| self.engine.is_in_step(*family));
         let doubts = in_step.filter_map(|family| self.doubts.next_due(family));
         self.engine.next_due().into_iter().chain(doubts).min()
@@ -153,9 +167,12 @@ impl<D: Dataplane> Driver<D> {
     /// Writes what a step asks for; its oldest change was seen at `since`.
     fn take(&mut self, step: Step, since: Instant) {
         let Step { changes, concerned, transactions, suspects } = step;
-        self.doubts.add(suspects, now());
         self.metrics.planned(self.counting.follow(&changes));
         log_conflicts(&changes);
+        if self.stands_by {
+            return;
+        }
+        self.doubts.add(suspects, now());
         for family in concerned {
             self.metrics.queued(family, SystemTime::now());
             self.behind(family, since);
@@ -166,7 +183,29 @@ impl<D: Dataplane> Driver<D> {
         self.refusals.follow(&changes);
     }
 
+    /// Writes from now on, and everything first: another process may have written.
+    fn take_over(&mut self) {
+        self.stands_by = false;
+        self.engine.taken_over(now());
+    }
+
+    /// Leaves the tables to another process, and says so to whoever waits for that.
+    fn stand_by(&mut self, reply: oneshot::Sender<()>) {
+        self.stands_by = true;
+        self.doubts = Doubts::default();
+        for family in Family::ALL {
+            *self.unsynced_since.of_mut(family) = None;
+            self.health.in_step(family, SystemTime::now());
+        }
+        if reply.send(()).is_err() {
+            debug!("whoever asked for the turn is gone");
+        }
+    }
+
     fn touched(&mut self, touch: &Touch) {
+        if self.stands_by {
+            return;
+        }
         for family in touch.families.iter().copied() {
             let now = now();
             if self.engine.touched(family, now) {

@@ -176,6 +176,19 @@ impl Engine {
         }
     }
 
+    /// Another process may have written every table.
+    pub(crate) fn taken_over(&mut self, now: Instant) {
+        for family in Family::ALL {
+            let standing = self.families.of_mut(family);
+            match *standing {
+                Standing::InStep { .. } | Standing::Behind { .. } => {
+                    *standing = Standing::Behind { due: now, failures: 0 };
+                }
+                Standing::Unseen | Standing::Unsupported => {}
+            }
+        }
+    }
+
     /// The families whose table is to be written whole by now.
     pub(crate) fn due(&self, now: Instant) -> Vec<Family> {
         self.families

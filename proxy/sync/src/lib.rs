@@ -21,6 +21,7 @@
 //! | [`metrics`], `tally` | what is counted |
 //! | `monitor` | who else touches our tables |
 //! | `notices` | Services that use a deprecated field |
+//! | [`turn`] | which of two processes writes, while one replaces the other |
 //! | [`sysctl`] | kernel settings, looked at once |
 //! | [`chain`] | errors with their causes |
 
@@ -50,6 +51,7 @@ use crate::notices::Notices;
 use crate::per_family::PerFamily;
 use crate::refusals::{Refusals, Refused};
 use crate::tally::Counting;
+use crate::turn::Turn;
 
 pub mod chain;
 pub mod conntrack;
@@ -67,6 +69,7 @@ pub mod per_family;
 pub mod refusals;
 pub mod sysctl;
 mod tally;
+pub mod turn;
 
 pub use driver::Plans;
 
@@ -74,7 +77,7 @@ pub use driver::Plans;
 const EVENTS: usize = 16;
 
 /// What the loop is told when it starts.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Settings {
     /// What the operator chose for the whole node.
     pub policy: Policy,
@@ -84,6 +87,8 @@ pub struct Settings {
     pub masquerade_bit: u8,
     /// What the operator chose for the kernel's settings.
     pub kernel: sysctl::Choices,
+    /// What keeps two processes from writing at once; without it this one writes whenever it likes.
+    pub turn: Option<Turn>,
 }
 
 /// Why the loop cannot start.
@@ -126,7 +131,7 @@ impl Syncer {
         subscription: Subscription,
         programmed: impl FnOnce() + Send + 'static,
     ) -> Result<Self, StartError> {
-        let Settings { policy, node, masquerade_bit, kernel: choices } = settings;
+        let Settings { policy, node, masquerade_bit, kernel: choices, turn } = settings;
         let kernel = Kernel::open()?;
         let monitor = Monitor::open(&kernel)?;
         let flows = Conntrack::open().map_err(StartError::Conntrack)?;
@@ -153,7 +158,11 @@ impl Syncer {
             doubts: Doubts::default(),
             refusals: Refusals::default(),
             notices: Notices::default(),
+            stands_by: turn.is_some(),
         };
+        if let Some(turn) = turn {
+            turn::follow(turn, events.clone()).map_err(StartError::Thread)?;
+        }
         monitor::follow(monitor, events.clone()).map_err(StartError::Thread)?;
         let ended = run_in_thread(driver).map_err(StartError::Thread)?;
         Ok(Self { events, ended, health, metrics })

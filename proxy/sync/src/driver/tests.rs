@@ -130,6 +130,7 @@ impl Bench {
             doubts: Doubts::default(),
             refusals: Refusals::default(),
             notices: Notices::default(),
+            stands_by: false,
         };
         let task = tokio::spawn(driver.run());
         let builder = Builder::new();
@@ -399,4 +400,28 @@ async fn order_to_stop_ends_the_loop_without_a_write() {
     bench.events.send(Event::Stop).await.unwrap();
     bench.task.await.unwrap();
     assert_eq!(bench.fake.log.lock().unwrap().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn process_that_stands_by_writes_nothing_and_then_everything() {
+    let mut bench = Bench::start(Fake::default());
+    bench.publish(vec![service(1, Stack::V4), slice(1, 2)]).await;
+    assert!(!bench.log().is_empty());
+    let (reply, standing_by) = oneshot::channel();
+    bench.tell(Event::StandBy(reply)).await;
+    standing_by.await.unwrap();
+
+    bench.publish(vec![slice(1, 1), service(2, Stack::V4)]).await;
+    let touch = Touch { families: Family::ALL.to_vec(), by: "podway (pid 2)".to_owned() };
+    bench.tell(Event::Touched(touch)).await;
+    bench.pass(7200 * SECOND).await;
+    assert_eq!(bench.log(), [""; 0], "the other one writes");
+    assert!(bench.healthy(), "nothing is late");
+    assert_eq!(bench.plans().await.services.len(), 2, "the plan is followed all the same");
+
+    bench.tell(Event::OurTurn).await;
+    let log = bench.log();
+    assert_eq!(log.iter().filter(|line| line.contains("whole")).count(), 2, "{log:?}");
+    bench.publish(vec![slice(1, 2)]).await;
+    assert!(!bench.log().is_empty(), "changes are written again");
 }
