@@ -5,6 +5,7 @@
 //! | healthz | `/healthz` | the kernel follows and the node is to get traffic |
 //! | | `/livez` | the kernel follows |
 //! | | `/readyz` | nothing is awaited any more |
+//! | probe socket | `/livez`, `/readyz` | the same, of this process and no other |
 //! | metrics | `/metrics` | counters, as OpenMetrics text |
 //! | | `/proxyMode`, `/healthz` | as kube-proxy's, which tools read |
 //! | | `/debug/plan`, `/debug/zone`, `/debug/snapshot` | what is in force, as text |
@@ -70,6 +71,11 @@ pub(crate) fn healthz_routes(admin: Arc<Admin>) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(admin)
+}
+
+/// The endpoints of the probe socket.
+pub(crate) fn probe_routes(admin: Arc<Admin>) -> Router {
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(admin)
 }
 
 /// The endpoints of the metrics address.

@@ -30,6 +30,10 @@ pub(crate) enum Command {
     Plan(Box<PlanArgs>),
     /// Remove everything that podway ever put into the kernel, and nothing else.
     Cleanup,
+    /// Ask the podway of this container whether it is alive or ready; for exec probes.
+    ///
+    /// Prints its reply and fails unless that is a yes.
+    Probe(ProbeArgs),
     /// Print what a Corefile means, or every mistake in it.
     Corefile(CorefileArgs),
     /// Print the version.
@@ -44,6 +48,26 @@ pub(crate) struct CorefileArgs {
     /// Leave out plugins that are not supported, with a warning, instead of refusing them.
     #[arg(long)]
     pub(crate) corefile_lenient: bool,
+}
+
+/// Flags of `podway probe`.
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// What to ask.
+    #[arg(value_enum)]
+    pub(crate) question: Question,
+    /// The socket that `run --probe-socket` was given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) probe_socket: PathBuf,
+}
+
+/// What `podway probe` asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Question {
+    /// Whether the kernel follows.
+    Live,
+    /// Whether nothing is awaited any more.
+    Ready,
 }
 
 /// Flags of `podway run`.
@@ -219,6 +243,18 @@ pub(crate) struct AdminArgs {
     /// Where /metrics, /proxyMode and /debug are served; empty for nowhere.
     #[arg(long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1:10249")]
     pub(crate) metrics_bind_address: String,
+    /// Socket in the file system where /livez and /readyz are served too.
+    ///
+    /// In an update two podways share the node's ports; a socket in the container's own folder tells
+    /// them apart. `podway probe` asks it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) probe_socket: Option<PathBuf>,
+    /// Folder of what outlives the process, made where there is none; empty for nowhere.
+    ///
+    /// Whoever programs the node holds a lock there, so that a new podway can take over from one that
+    /// still runs.
+    #[arg(long, value_name = "DIR", default_value = "/run/podway")]
+    pub(crate) state_dir: PathBuf,
     /// Stop when one of the two cannot be bound, instead of trying again.
     #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
           num_args = 0..=1, require_equals = true)]

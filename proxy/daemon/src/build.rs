@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -13,13 +14,14 @@ use podway_dns_zone::ZoneIndex;
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::policy::NodePortAddresses;
 use podway_proxy_sync::health::Health;
+use podway_proxy_sync::turn::Turn;
 use podway_proxy_sync::{Settings, Syncer};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
-use crate::admin::{Admin, Doors, healthz_routes, metrics_routes};
+use crate::admin::{Admin, Doors, healthz_routes, metrics_routes, probe_routes};
 use crate::config::{Config, DnsConfig, LoopbackNodePorts};
 use crate::environment::explain_refusal;
 use crate::health_checks;
@@ -77,6 +79,7 @@ impl App {
             node: node.clone(),
             masquerade_bit: proxy.masquerade_bit,
             kernel,
+            turn: admin.state.as_deref().and_then(open_turn),
         };
         let syncer = Syncer::start(settings, feed.subscribe(), move || programmed.done())
             .map_err(|error| explain_refusal("run", error))?;
@@ -121,8 +124,11 @@ impl App {
         let (stop, stopped) = watch::channel(false);
         let zone = Arc::clone(&admin.zone);
         let names = tokio::spawn(names::follow(admin.feed.subscribe(), zone, unsynced));
-        let Doors { healthz, metrics } = doors;
+        let Doors { healthz, metrics, probe } = doors;
         let mut doors = JoinSet::new();
+        if let Some(probe) = probe {
+            doors.spawn(probe.serve(probe_routes(Arc::clone(&admin)), stopped.clone()));
+        }
         doors.spawn(healthz.serve(healthz_routes(Arc::clone(&admin)), stopped.clone()));
         doors.spawn(metrics.serve(metrics_routes(admin), stopped.clone()));
         let dns = tokio::spawn(dns.run(ordered(stopped)));
@@ -203,6 +209,20 @@ impl NodePortServers {
         }
         tasks
     }
+}
+
+/// What keeps this process and one that it replaces from writing at once, where there can be such.
+fn open_turn(folder: &Path) -> Option<Turn> {
+    Turn::open(folder)
+        .inspect_err(|error| {
+            warn!(
+                flag = "--state-dir",
+                folder = %folder.display(),
+                %error,
+                "state folder cannot be used; two podways at once would put back each other's rules"
+            );
+        })
+        .ok()
 }
 
 /// Opens the DNS sockets and says what of resolv.conf is not used.

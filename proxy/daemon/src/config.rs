@@ -98,6 +98,10 @@ pub(crate) struct AdminConfig {
     pub(crate) metrics: Option<SocketAddr>,
     /// What happens when one of them cannot be bound.
     pub(crate) bind_failure: BindFailure,
+    /// Socket where probes of the own container are answered, if anywhere.
+    pub(crate) probe_socket: Option<PathBuf>,
+    /// Folder of what outlives the process, if there is one.
+    pub(crate) state: Option<PathBuf>,
 }
 
 /// What happens when an address of ours cannot be bound.
@@ -278,7 +282,9 @@ fn admin(args: &AdminArgs, errors: &mut FlagErrors) -> Option<AdminConfig> {
     ));
     let hard = errors.keep(parse::switch("--bind-address-hard-fail", &args.bind_address_hard_fail));
     let bind_failure = if hard? { BindFailure::Fatal } else { BindFailure::Retried };
-    Some(AdminConfig { healthz: healthz?, metrics: metrics?, bind_failure })
+    let probe_socket = args.probe_socket.clone();
+    let state = Some(args.state_dir.clone()).filter(|folder| !folder.as_os_str().is_empty());
+    Some(AdminConfig { healthz: healthz?, metrics: metrics?, bind_failure, probe_socket, state })
 }
 
 fn log(args: &LogArgs, errors: &mut FlagErrors) -> Option<LogConfig> {

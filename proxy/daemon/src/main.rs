@@ -9,6 +9,7 @@
 //! | `inspect` | `podway plan` |
 //! | `cleanup` | `podway cleanup` |
 //! | `corefile` | `podway corefile` |
+//! | `probe` | `podway probe` |
 //! | `interfaces` | addresses of the node, as they change |
 //! | `health_checks`, `loopback` | servers at node ports: health checks, and loopback addresses |
 //! | `names` | the zone, kept at the newest snapshot |
@@ -37,6 +38,7 @@ mod logging;
 mod loopback;
 mod metrics;
 mod names;
+mod probe;
 mod readiness;
 mod run;
 
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Plan(args) => inspect::plan(args),
         Command::Cleanup => cleanup::cleanup(),
+        Command::Probe(args) => probe::probe(args),
         Command::Corefile(args) => corefile::corefile(args),
         Command::Version => version().map_err(Into::into),
     };

@@ -7,7 +7,7 @@ mod node;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
-use node::{Node, nft, podway, wait_for};
+use node::{Node, nft, podway, try_podway, wait_for};
 use podway_tests_netns::isolated;
 
 /// Service `shop/web` at 10.96.0.20:80 with one endpoint.
@@ -73,6 +73,46 @@ fn address_of(name: &[u8]) -> Vec<u8> {
     let length = socket.recv(&mut reply).unwrap();
     assert_eq!(reply[3] & 0xf, 0, "rcode in {:02x?}", &reply[..length]);
     reply[length - 4..length].to_vec()
+}
+
+#[test]
+fn new_daemon_takes_over_from_one_that_still_runs_and_hands_back_when_it_dies() {
+    if !isolated("new_daemon_takes_over_from_one_that_still_runs_and_hands_back_when_it_dies") {
+        return;
+    }
+    let node = Node::new();
+    node.write("all.yaml", WEB);
+    let sockets = tempfile::tempdir().unwrap();
+    let start = |name: &str| {
+        let socket = sockets.path().join(name).to_str().unwrap().to_owned();
+        (node.start(&[&format!("--probe-socket={socket}")]), socket)
+    };
+    let ready = |socket: &str| try_podway(&["probe", "ready", "--probe-socket", socket]);
+    let (old, old_socket) = start("old");
+    wait_for("the old daemon", || ready(&old_socket).is_ok());
+    let (mut new, new_socket) = start("new");
+    wait_for("the new daemon", || ready(&new_socket).is_ok());
+    assert!(old.log().contains("standing by"), "{}", old.log());
+
+    // Both follow the cluster; only one of them writes.
+    let endpoint = |address: &str| {
+        node.write("all.yaml", &WEB.replace("10.244.1.5", address));
+        wait_for("the new endpoint", || {
+            nft(&["list", "table", "ip", "podway"]).contains(&format!("{address} . 8080"))
+        });
+    };
+    for address in ["10.244.1.6", "10.244.1.7", "10.244.1.8"] {
+        endpoint(address);
+    }
+    for daemon in [&old, &new] {
+        assert!(!daemon.log().contains("it is being put back"), "{}", daemon.log());
+    }
+    assert!(ready(&old_socket).is_ok(), "whoever stands by is well");
+
+    new.stop("KILL");
+    assert!(ready(&new_socket).unwrap_err().contains("does not answer"));
+    endpoint("10.244.1.9");
+    assert!(old.log().contains("taking over the tables of this node again"), "{}", old.log());
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Sockets of the HTTP endpoints.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -27,20 +30,26 @@ pub(crate) enum Door {
     Waiting(SocketAddr),
 }
 
-/// Both sets of endpoints.
+/// All sets of endpoints.
 #[derive(Debug)]
 pub(crate) struct Doors {
     pub(crate) healthz: Door,
     pub(crate) metrics: Door,
+    pub(crate) probe: Option<ProbeDoor>,
 }
 
+/// The endpoints of a socket in the file system.
+#[derive(Debug)]
+pub(crate) struct ProbeDoor(UnixListener);
+
 impl Doors {
-    /// Opens both.
+    /// Opens all.
     pub(crate) async fn open(config: &AdminConfig) -> anyhow::Result<Self> {
-        let AdminConfig { healthz, metrics, bind_failure } = config;
+        let AdminConfig { healthz, metrics, bind_failure, probe_socket, state: _ } = config;
         Ok(Self {
             healthz: Door::open("--healthz-bind-address", *healthz, *bind_failure).await?,
             metrics: Door::open("--metrics-bind-address", *metrics, *bind_failure).await?,
+            probe: probe_socket.as_deref().map(ProbeDoor::open).transpose()?,
         })
     }
 }
@@ -83,6 +92,28 @@ impl Door {
         };
         if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stopped).await {
             error!(%error, "HTTP endpoints are no longer served");
+        }
+    }
+}
+
+impl ProbeDoor {
+    /// Makes the socket anew: one that a container's earlier run left answers nobody.
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let flag = || format!("--probe-socket {} cannot be bound", path.display());
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(flag);
+            }
+            Ok(()) | Err(_) => {}
+        }
+        Ok(Self(UnixListener::bind(path).with_context(flag)?))
+    }
+
+    /// Serves `routes` until `stop` says so.
+    pub(crate) async fn serve(self, routes: Router, mut stop: watch::Receiver<bool>) {
+        let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
+        if let Err(error) = axum::serve(self.0, routes).with_graceful_shutdown(stopped).await {
+            error!(%error, "probes are no longer answered");
         }
     }
 }

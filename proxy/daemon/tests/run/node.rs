@@ -18,6 +18,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// A node: its loopback interface is up, and it has a folder of manifests.
 pub(crate) struct Node {
     folder: TempDir,
+    state: TempDir,
 }
 
 /// A running daemon, ended when dropped.
@@ -36,7 +37,7 @@ impl Node {
     /// Brings up the namespace that the test runs in.
     pub(crate) fn new() -> Self {
         ip(&["link", "set", "lo", "up"]);
-        Self { folder: TempDir::new().unwrap() }
+        Self { folder: TempDir::new().unwrap(), state: TempDir::new().unwrap() }
     }
 
     /// Puts a manifest into the folder, whole at once.
@@ -53,6 +54,8 @@ impl Node {
             .args(["run", "--hostname-override=node-a", "--cluster-cidr=10.244.0.0/16"])
             .arg("--manifests")
             .arg(self.folder.path())
+            .arg("--state-dir")
+            .arg(self.state.path())
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -153,7 +156,12 @@ pub(crate) fn try_nft(arguments: &[&str]) -> Result<String, String> {
 
 /// What the daemon's binary prints when it runs to its end.
 pub(crate) fn podway(arguments: &[&str]) -> String {
-    run(env!("CARGO_BIN_EXE_podway"), arguments).unwrap()
+    try_podway(arguments).unwrap()
+}
+
+/// What the daemon's binary prints when it runs to its end, or its complaint.
+pub(crate) fn try_podway(arguments: &[&str]) -> Result<String, String> {
+    run(env!("CARGO_BIN_EXE_podway"), arguments)
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<String, String> {

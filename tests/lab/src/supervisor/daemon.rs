@@ -82,6 +82,8 @@ fn command(program: &Path, number: u8, manifests: &Path, settings: &Settings) ->
         .arg("run")
         .arg("--manifests")
         .arg(manifests)
+        .arg("--state-dir")
+        .arg(manifests.with_file_name(format!("{}-state", node_name(number))))
         .args(["--hostname-override", &node_name(number)])
         .args(["--cluster-domain", &settings.cluster_domain])
         .args(["--cluster-cidr", &CLUSTER_CIDRS.join(",")])
@@ -132,7 +134,7 @@ mod tests {
         let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
         let text = words.join(" ");
         for part in [
-            "run --manifests /state/manifests --hostname-override node-2",
+            "run --manifests /state/manifests --state-dir /state/node-2-state --hostname-override node-2",
             "--cluster-domain magedu.local",
             "--cluster-cidr 10.244.0.0/16,fd00:10:244::/48",
             "--dns-listen 192.168.77.12:53 --dns-listen [fd77::12]:53",
