@@ -43,9 +43,10 @@ pub use log::{Log, LogField, LogFormat, LogPart, ResponseClass};
 pub use message::{Bufsize, Flag, Header, HeaderRule, LoadBalance, Minimal, Nsid, Order, Side};
 pub use process::{Cancel, Debug, Reload};
 pub use rewrite::{
-    Change, NameMatch, NameRewrite, Rewrite, RewriteRule, Substitution, Then, TtlRange,
+    Change, EdnsAction, EdnsData, EdnsRewrite, EdnsVariable, NameMatch, NameRewrite, Rewrite,
+    RewriteRule, Substitution, Then, TtlRange,
 };
-pub use special::{Any, Local, LocalhostNames, Loop, Whoami};
+pub use special::{Any, Chaos, Local, LocalhostNames, Loop, Whoami};
 pub use template::{ExtendedError, Template, TemplateField, TemplatePart, TemplateText};
 pub use zone_file::{ZoneFile, ZoneFileChange};
 
@@ -207,6 +208,8 @@ plugins! {
     Dns64 = "dns64", Once dns64;
     /// Short answers to questions of type ANY.
     Any = "any", Once any;
+    /// Questions about the server itself.
+    Chaos = "chaos", Once chaos;
     /// Order of records.
     LoadBalance = "loadbalance", Once loadbalance;
     /// Changed questions and answers.

@@ -13,26 +13,39 @@
 //! |---|---|---|
 //! | [`acl`] | `acl` | decides who may ask what |
 //! | [`any`] | `any` | answers questions of type ANY by one short record |
+//! | [`chaos`] | `chaos` | answers questions about the server |
 //! | [`dns64`] | `dns64` | makes IPv6 addresses of IPv4 addresses |
 //! | [`header`] | `header` | changes flags of queries and replies |
+//! | [`hosts`] | `hosts` | answers addresses and their names |
 //! | [`local`] | `local` | answers names of this machine |
 //! | [`load_balance`] | `loadbalance` | orders addresses |
 //! | [`minimal`] | `minimal` | leaves out what was not asked |
 //! | [`nsid`] | `nsid` | says who answered |
+//! | [`rewrite`] | `rewrite` | changes questions, and replies back |
+//! | [`template`] | `template` | makes answers of questions |
 //! | [`whoami`] | `whoami` | shows a client to itself |
 //! | `reply` | | replies before they become messages |
+//! | `master`, `presentation` | | records and names in the form of master files |
+//! | `address` | | names of addresses |
 #![forbid(unsafe_code)]
 
 pub mod acl;
 pub mod any;
+pub mod chaos;
 pub mod dns64;
 pub mod header;
+pub mod hosts;
 pub mod load_balance;
 pub mod local;
 pub mod minimal;
 pub mod nsid;
+pub mod rewrite;
+pub mod template;
 pub mod whoami;
 
+mod address;
+mod master;
+mod presentation;
 mod reply;
 #[cfg(test)]
 mod testing;

@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hickory_proto::op::{Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, NS, PTR, SOA};
-use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
+use hickory_proto::rr::{Name, RData, RecordType};
 use podway_dns_corefile::plugin::{self, LocalhostNames};
 
 use crate::Reply;
-use crate::reply::{asks, record};
+use crate::reply::{of_internet, record};
 
 /// How long records live, in seconds: a week, as in CoreDNS, for they never change.
 const TTL: u32 = 604_800;
@@ -48,14 +48,14 @@ impl Local {
     /// Answers a name of this machine; `None` for other names.
     #[must_use]
     pub fn answer(self, question: &Query) -> Option<Reply> {
-        if !matches!(question.query_class, DNSClass::IN | DNSClass::ANY) {
+        if !of_internet(question) {
             return None;
         }
         let kind = self.kind(&question.name)?;
         let owner = &question.name;
         let mut answers = Vec::new();
         let mut answer = |wanted, data| {
-            if asks(question, wanted) {
+            if question.query_type == wanted {
                 answers.push(record(owner, TTL, data));
             }
         };

@@ -4,7 +4,7 @@
 //! error goes when the query had one.
 
 use hickory_proto::op::{Message, Query, ResponseCode};
-use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_proto::rr::{DNSClass, Name, RData, Record};
 use podway_dns_corefile::plugin::ExtendedError;
 
 /// A reply as a plugin makes it.
@@ -88,6 +88,16 @@ impl Reply {
         message.additionals = self.additionals;
         message
     }
+
+    /// Spells owner names that are the name asked as it was asked.
+    pub(crate) fn spell_as(&mut self, asked: &Name) {
+        let sections = [&mut self.answers, &mut self.authorities, &mut self.additionals];
+        for record in sections.into_iter().flatten() {
+            if record.name == *asked {
+                record.name.clone_from(asked);
+            }
+        }
+    }
 }
 
 impl Follow {
@@ -123,8 +133,7 @@ pub(crate) fn record(owner: &Name, ttl: u32, data: RData) -> Record {
     Record::from_rdata(owner.clone(), ttl, data)
 }
 
-/// Whether a question is for records of `wanted` in class IN, as ANY is of everything.
-pub(crate) fn asks(question: &Query, wanted: RecordType) -> bool {
-    let class = matches!(question.query_class, DNSClass::IN | DNSClass::ANY);
-    class && (question.query_type == wanted || question.query_type == RecordType::ANY)
+/// Whether a question is about class IN.
+pub(crate) fn of_internet(question: &Query) -> bool {
+    matches!(question.query_class, DNSClass::IN | DNSClass::ANY)
 }

@@ -33,7 +33,7 @@ pub struct Hosts {
 pub struct HostsEntry {
     /// The address.
     pub address: IpAddr,
-    /// Its names, the first of them the one that the address has; `*` is any first label.
+    /// Its names; `*` is any first label.
     pub names: Vec<Zone>,
 }
 

@@ -1,5 +1,6 @@
 //! `rewrite`: questions changed before they are answered, and answers changed after.
 
+mod edns;
 mod names;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use crate::line::{Line, Scope};
 use crate::syntax::Word;
 use crate::value::{Refusal, Ttl, Zone, class, rcode, rcode_name, record_type};
 
+pub use edns::{EdnsAction, EdnsData, EdnsRewrite, EdnsVariable};
 use names::Words;
 pub use names::{NameMatch, NameRewrite, Substitution};
 
@@ -59,6 +61,8 @@ pub enum RewriteRule {
     },
     /// The target of CNAME records is another name, which is looked up anew.
     Cname(Substitution),
+    /// An EDNS option of the query is another.
+    Edns(EdnsRewrite),
 }
 
 /// One value in the place of another.
@@ -97,10 +101,11 @@ const FORMS: &[(&str, &str)] = &[
     ("ttl", "ttl [exact|prefix|suffix|substring|regex] NAME SECONDS|MIN-MAX"),
     ("rcode", "rcode [exact|prefix|suffix|substring|regex] NAME FROM TO"),
     ("cname", "cname [exact|prefix|suffix|substring|regex] FROM TO"),
+    ("edns0", edns::FORM),
 ];
 
 impl Directive for Rewrite {
-    const FORM: &'static str = "rewrite [continue|stop] name|type|class|ttl|rcode|cname ...";
+    const FORM: &'static str = "rewrite [continue|stop] name|type|class|ttl|rcode|cname|edns0 ...";
 
     fn parse(mut line: Line<'_>, _: Scope<'_>) -> Option<Self> {
         let mut all: Vec<Word> = line.rest().to_vec();
@@ -152,6 +157,7 @@ impl Directive for Rewrite {
                 let (from, to) = (&substitution.from, substitution.target());
                 say.line(format!("CNAME targets that are {from} become {to}{then}"));
             }
+            RewriteRule::Edns(rewrite) => say.line(format!("{rewrite}{then}")),
         }
     }
 }
@@ -161,7 +167,6 @@ fn rule(line: &Line<'_>, field: &Word, words: &[Word]) -> Option<RewriteRule> {
     let form = FORMS.iter().find(|(name, _)| *name == field.text).map(|(_, form)| *form);
     let Some(form) = form else {
         match field.text.as_str() {
-            "edns0" => line.unsupported(field, "changing EDNS options", Rewrite::FORM),
             "answer" => {
                 line.fault(field, "answer comes after a name rule only", "name FROM TO answer ...");
             }
@@ -192,6 +197,7 @@ fn rule(line: &Line<'_>, field: &Word, words: &[Word]) -> Option<RewriteRule> {
             words.end();
             substitution.map(RewriteRule::Cname)
         }
+        "edns0" => edns::edns_rewrite(&mut words).map(RewriteRule::Edns),
         _ => words.name_rewrite().map(RewriteRule::Name),
     }
 }

@@ -1,6 +1,6 @@
-//! Answers to special questions: `local`, `any`, `whoami`; and `loop`.
+//! Answers to special questions: `local`, `any`, `chaos`, `whoami`; and `loop`.
 
-use super::{Directive, Effects};
+use super::{Directive, Effects, joined};
 use crate::line::{Line, Scope, one_of};
 
 /// `local`: names of this machine are answered here and never go further.
@@ -64,6 +64,35 @@ impl Directive for Any {
 
     fn effects(&self, say: &mut Effects) {
         say.line("questions of type ANY get one HINFO record");
+    }
+}
+
+/// `chaos`: questions of class CH about the server itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chaos {
+    /// What is told as its version; `None` is that of Podway.
+    pub version: Option<String>,
+    /// Who is told to have made it, perhaps nobody.
+    pub authors: Vec<String>,
+}
+
+impl Directive for Chaos {
+    const FORM: &'static str = "chaos [VERSION [AUTHOR...]]";
+
+    fn parse(mut line: Line<'_>, _: Scope<'_>) -> Option<Self> {
+        let version = line.take().map(|word| word.text.clone());
+        let authors = line.rest().iter().map(|word| word.text.clone()).collect();
+        line.end();
+        Some(Self { version, authors })
+    }
+
+    fn effects(&self, say: &mut Effects) {
+        let version =
+            self.version.as_ref().map_or("its own".to_owned(), |text| format!("{text:?}"));
+        say.line(format!("in class CH the version of the server is {version}"));
+        if !self.authors.is_empty() {
+            say.line(format!("in class CH its authors are {}", joined(&self.authors)));
+        }
     }
 }
 

@@ -143,6 +143,15 @@ impl<'a> Words<'a> {
         self.check(what, word, parse)
     }
 
+    /// Takes the next word if it is `text`.
+    pub(super) fn take_if(&mut self, text: &str) -> bool {
+        let found = self.rest.first().is_some_and(|word| word.text == text);
+        if found {
+            self.take();
+        }
+        found
+    }
+
     /// Takes `FROM TO`, the last words of a rule.
     pub(super) fn change<T>(
         &mut self,
