@@ -4,6 +4,7 @@ mod bench;
 mod bless;
 mod check;
 mod demo;
+mod fuzz;
 mod lab;
 mod process;
 mod require;
@@ -26,6 +27,8 @@ enum Command {
     Lab(lab::Args),
     /// Shows Podway at work in the lab: who was asked, which pod answered, and whether it should.
     Demo,
+    /// Looks for messages and files that break what must always hold.
+    Fuzz(fuzz::Args),
     /// Rewrites the golden files from what the code says now; review the diff.
     Bless,
 }
@@ -37,6 +40,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         Command::Test(args) => test::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Demo => demo::run(),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Bless => bless::run(),
     }
 }

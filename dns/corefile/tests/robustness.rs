@@ -1,10 +1,18 @@
 //! What holds for any bytes: reading ends without a panic, and layout does not matter.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails, and reads what was found before"
+)]
+
+mod support;
 
 use std::path::Path;
 
-use podway_dns_corefile::{Lenience, MemorySources, SourceError, Sources, read};
+use podway_dns_corefile::{Lenience, MemorySources, read};
 use proptest::prelude::*;
+
+use self::support::invariants::check as survives;
 
 /// Corefiles in use.
 const VALID: &[&str] = &[
@@ -55,41 +63,6 @@ const WORDS: &[&str] = &[
     "@kubernetes",
     "answer",
 ];
-
-/// Sources in which every file has the same contents and every variable the same value.
-struct Same<'a>(&'a [u8]);
-
-impl Sources for Same<'_> {
-    fn variable(&self, _: &str) -> Option<String> {
-        Some("{$X} \"".to_owned())
-    }
-
-    fn read(&self, _: &str) -> Result<Vec<u8>, SourceError> {
-        Ok(self.0.to_vec())
-    }
-
-    fn list(&self, _: &str) -> Result<Vec<String>, SourceError> {
-        Ok(vec!["one".to_owned(), "two".to_owned()])
-    }
-}
-
-/// Reads in both ways; mistakes must lie in the file, and a configuration must say something.
-fn survives(bytes: &[u8]) {
-    let lines = bytes.split(|byte| *byte == b'\n').count();
-    for lenience in [Lenience::Strict, Lenience::Lenient] {
-        match read("Corefile", bytes, &Same(bytes), lenience) {
-            Ok(reading) => assert!(!reading.config.to_string().is_empty()),
-            Err(mistakes) => {
-                assert!(!mistakes.as_slice().is_empty());
-                for mistake in mistakes.as_slice() {
-                    let line = usize::try_from(mistake.place.line).unwrap();
-                    assert!((1..=lines).contains(&line), "{mistake}");
-                    assert!(mistake.place.column >= 1, "{mistake}");
-                }
-            }
-        }
-    }
-}
 
 /// Replaces a part of `text`, given by two fractions of its length, with `insert`.
 fn mutated(text: &str, cuts: &[(usize, usize, usize)]) -> String {
@@ -182,6 +155,18 @@ fn every_corefile_of_the_data_is_mutated_here_or_the_same_as_one_that_is() {
     let corefiles = names.filter(|name| name.to_string_lossy().ends_with(".Corefile")).count();
     // Those of EKS and of the add-on are the kubeadm one with less.
     assert_eq!(corefiles, VALID.len() + 2);
+}
+
+#[test]
+fn what_was_found_before_is_read_without_a_panic() {
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/regressions/corefile");
+    let mut files = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        survives(&std::fs::read(file.unwrap().path()).unwrap());
+        files += 1;
+    }
+    assert!(files > 0, "nothing was found");
 }
 
 #[test]

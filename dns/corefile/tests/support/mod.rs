@@ -1,0 +1,3 @@
+//! What several test files, and the fuzzer, hold of every Corefile.
+
+pub(crate) mod invariants;
