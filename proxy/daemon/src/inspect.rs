@@ -63,6 +63,6 @@ fn complain(reports: &Reports, planner: &Planner) -> io::Result<()> {
 /// Writes both tables as commands that `nft -f` takes.
 fn nft(out: &mut impl Write, planner: &Planner, options: Options) -> io::Result<()> {
     let mut program = Program::new(options);
-    program.update(planner.plans().map(|plan| (plan.name.clone(), Some(Arc::clone(plan)))));
+    program.take(planner.plans().map(|plan| (plan.name.clone(), Some(Arc::clone(plan)))));
     Family::ALL.into_iter().try_for_each(|family| write!(out, "{}", program.full(family)))
 }

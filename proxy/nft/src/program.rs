@@ -21,7 +21,7 @@ use crate::element::Element;
 use crate::names::SetName;
 use crate::schema;
 pub use crate::schema::Options;
-use crate::transaction::{Change, Transaction};
+use crate::transaction::{self, Change, Transaction};
 
 /// What is in the kernel, as far as it was told.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct Program {
     /// Elements that several Services or ports ask for, and how many do.
     shared: HashMap<Element, usize>,
     /// Times that clients are remembered for, as the rules in the kernel know them.
-    timeouts: BTreeSet<u32>,
+    timeouts: BTreeMap<Family, BTreeSet<u32>>,
 }
 
 impl Program {
@@ -42,28 +42,45 @@ impl Program {
             options,
             services: BTreeMap::new(),
             shared: HashMap::new(),
-            timeouts: BTreeSet::new(),
+            timeouts: BTreeMap::new(),
         }
     }
 
     /// Takes over changed plans (`None`: the Service is gone) and says what to change, per family.
     ///
-    /// That is a change of elements; only the first use of an affinity timeout replaces the tables,
-    /// since it needs a rule. When the kernel does not take a change, [`Self::full`] writes
-    /// everything anew.
+    /// That is a change of elements; only an affinity timeout without a rule replaces the table, and
+    /// rules that nobody needs any more go then. When the kernel does not take a change,
+    /// [`Self::full`] writes everything anew.
     pub fn update(
         &mut self,
         changes: impl IntoIterator<Item = (ServiceName, Option<Arc<ServicePlan>>)>,
     ) -> [Transaction; 2] {
         let mut difference = Difference::default();
         for (name, plan) in changes {
-            self.update_service(name, plan, &mut difference);
+            self.update_service(name, plan, Some(&mut difference));
         }
-        if difference.timeouts().all(|timeout_s| self.timeouts.contains(&timeout_s)) {
-            return difference.transactions();
+        difference.transactions().map(|transaction| {
+            let family = transaction.family;
+            if self.has_rules_for(&transaction) { transaction } else { self.full(family) }
+        })
+    }
+
+    /// Takes over changed plans without saying what to change: for tables that are to be written
+    /// whole.
+    pub fn take(
+        &mut self,
+        changes: impl IntoIterator<Item = (ServiceName, Option<Arc<ServicePlan>>)>,
+    ) {
+        for (name, plan) in changes {
+            self.update_service(name, plan, None);
         }
-        self.timeouts.extend(difference.timeouts());
-        Family::ALL.map(|family| self.full(family))
+    }
+
+    /// Whether the table has a rule for every time that `transaction` has clients remembered for.
+    fn has_rules_for(&self, transaction: &Transaction) -> bool {
+        let needed = transaction.timeouts();
+        let ruled = self.timeouts.get(&transaction.family);
+        needed.is_empty() || ruled.is_some_and(|ruled| needed.is_subset(ruled))
     }
 
     /// What the constant rules depend on.
@@ -77,9 +94,9 @@ impl Program {
         self.options = options;
     }
 
-    /// The transaction that puts the whole table of `family` in place.
-    #[must_use]
-    pub fn full(&self, family: Family) -> Transaction {
+    /// The transaction that puts the whole table of `family` in place, with rules for the affinity
+    /// timeouts that are in use and no others.
+    pub fn full(&mut self, family: Family) -> Transaction {
         let range = |set| move |cidr| Element::Range { set, cidr };
         let pods = self.options.pod_cidrs(family).map(range(SetName::PodCidrs));
         let services = self.options.service_cidrs(family).map(range(SetName::ServiceCidrs));
@@ -93,7 +110,9 @@ impl Program {
         let mut shared: Vec<Element> = shared.collect();
         shared.sort_unstable();
         elements.append(&mut shared);
-        let table = schema::table(family, &self.options, &self.timeouts);
+        let timeouts = transaction::timeouts(&elements);
+        let table = schema::table(family, &self.options, &timeouts);
+        self.timeouts.insert(family, timeouts);
         Transaction { family, change: Change::Replace { table, elements, affinities } }
     }
 
@@ -101,18 +120,20 @@ impl Program {
         &mut self,
         name: ServiceName,
         plan: Option<Arc<ServicePlan>>,
-        difference: &mut Difference,
+        mut difference: Option<&mut Difference>,
     ) {
         let before = self.services.remove(&name);
         let after = plan.map(|plan| Programmed::new(plan, before.as_ref()));
-        difference.compare(before.as_ref(), after.as_ref());
+        if let Some(difference) = &mut difference {
+            difference.compare(before.as_ref(), after.as_ref());
+        }
         let shared =
             |programmed: &Option<Programmed>| programmed.as_ref().map(Programmed::shared_elements);
         // New references first, so that an element in both never reaches zero between.
         for element in shared(&after).into_iter().flatten() {
             let count = self.shared.entry(element.clone()).or_default();
             *count += 1;
-            if *count == 1 {
+            if let (1, Some(difference)) = (*count, &mut difference) {
                 difference.add(element);
             }
         }
@@ -121,7 +142,9 @@ impl Program {
                 *count.get_mut() -= 1;
                 if *count.get() == 0 {
                     count.remove();
-                    difference.delete(element);
+                    if let Some(difference) = &mut difference {
+                        difference.delete(element);
+                    }
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! A change of one table as data: what one commit does, and nothing else.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use podway_proxy_plan::plan::Family;
@@ -53,6 +54,15 @@ impl Transaction {
         }
     }
 
+    /// Times in seconds that clients are remembered for by what it adds.
+    #[must_use]
+    pub fn timeouts(&self) -> BTreeSet<u32> {
+        match &self.change {
+            Change::Replace { elements, .. } => timeouts(elements),
+            Change::Elements { added, .. } => timeouts(added),
+        }
+    }
+
     /// Number of elements it adds or deletes.
     #[must_use]
     pub fn elements(&self) -> usize {
@@ -61,6 +71,22 @@ impl Transaction {
             Change::Elements { deleted, added, .. } => deleted.len() + added.len(),
         }
     }
+}
+
+/// Times in seconds that clients are remembered for by `elements`.
+pub(crate) fn timeouts(elements: &[Element]) -> BTreeSet<u32> {
+    let timeout = |element: &Element| match element {
+        Element::AffinityTimeout { timeout_s, .. } => Some(*timeout_s),
+        Element::Frontend { .. }
+        | Element::Backend { .. }
+        | Element::Hairpin(..)
+        | Element::ClusterIp(_)
+        | Element::Range { .. }
+        | Element::AllowedSource { .. }
+        | Element::AffinityId { .. }
+        | Element::Learned(_) => None,
+    };
+    elements.iter().filter_map(timeout).collect()
 }
 
 impl fmt::Display for Transaction {

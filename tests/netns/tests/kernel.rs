@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use nftables::schema::NfListObject;
 use podway_cluster_model::builder::{Builder, Change};
-use podway_cluster_model::name::NodeName;
+use podway_cluster_model::name::{LocalName, NodeName};
 use podway_cluster_model::service::{
-    Affinity, Choice, LoadBalancerAddress, LoadBalancerMode, Service, TrafficPolicy,
+    Affinity, Choice, LoadBalancerAddress, LoadBalancerMode, Service, ServiceKind, TrafficPolicy,
 };
 use podway_proxy_nft::kernel::{BackendError, Kernel};
 use podway_proxy_nft::monitor::{Alone, Monitor};
@@ -67,7 +67,7 @@ impl Node {
         }
     }
 
-    fn write_everything(&self) {
+    fn write_everything(&mut self) {
         for family in Family::ALL {
             self.kernel.commit(&self.program.full(family)).unwrap();
         }
@@ -215,12 +215,19 @@ fn table_reads_back_as_the_plan_prints_it() {
     hashed.spread.choice = Choice::ClientHash;
     node.apply(vec![Change::Service(service), Change::Service(hashed)]);
     for family in Family::ALL {
-        assert_reads_back(&node, family);
+        assert_reads_back(&mut node, family);
     }
     // Version 1.0.6 of nft aborts when it is to write, not when it is to list, a rule that learns
     // IPv6 clients: it uses too few registers.
-    node.apply(vec![Change::Service(service_with_everything(cluster))]);
-    assert_reads_back(&node, Family::Ip);
+    let mut service = service_with_everything(cluster);
+    let addresses = ["10.96.0.1", "fd00:96::1"].map(|text| text.parse().unwrap());
+    service.kind = ServiceKind::ClusterIp(addresses.to_vec());
+    let mut six = cluster.slice(0, 0).unwrap();
+    six.name.name = LocalName::new("six").unwrap();
+    six.endpoints.truncate(1);
+    six.endpoints[0].address = "fd00:244::5".parse().unwrap();
+    node.apply(vec![Change::Service(service), Change::Slice(six)]);
+    assert_reads_back(&mut node, Family::Ip);
     assert!(list(Family::Ip6).contains("update @affinity { ip6 saddr . meta l4proto . ct mark"));
 }
 
@@ -244,13 +251,13 @@ fn every_choice_of_the_operator_reads_back() {
         node.program.set_options(options);
         node.write_everything();
         for family in Family::ALL {
-            assert_reads_back(&node, family);
+            assert_reads_back(&mut node, family);
         }
     }
 }
 
 /// Fails unless nft lists the table as it does one that it made itself from our text.
-fn assert_reads_back(node: &Node, family: Family) {
+fn assert_reads_back(node: &mut Node, family: Family) {
     let written = list(family);
     node.kernel.delete_tables().unwrap();
     nft(&["-f", "-"], &node.program.full(family).to_string());
@@ -294,6 +301,47 @@ fn chains_and_rules_are_the_same_for_10_and_10_000_services() {
     assert_eq!(Family::ALL.map(chains_and_rules), counted_few);
     assert!(counted_few[0].1 > 0, "there are rules");
     many.kernel.delete_tables().unwrap();
+}
+
+#[test]
+fn rules_for_affinity_timeouts_do_not_pile_up() {
+    if !isolated("rules_for_affinity_timeouts_do_not_pile_up") {
+        return;
+    }
+    let cluster = Cluster { services: 2, endpoints: 2 };
+    let mut node = Node::with(cluster);
+    let without = Family::ALL.map(chains_and_rules);
+    let remember = |node: &mut Node, seconds: u64| {
+        let mut service = cluster.service(0).unwrap();
+        let timeout = Duration::from_secs(seconds);
+        service.affinity = Affinity::ClientIp { timeout };
+        node.apply(vec![Change::Service(service)]);
+        list(Family::Ip)
+    };
+    remember(&mut node, 10);
+    let with_one = Family::ALL.map(chains_and_rules);
+    assert!(with_one[0] > without[0]);
+    assert_eq!(with_one[1], without[1], "the other family remembers nobody");
+    for seconds in 11..=40 {
+        let listing = remember(&mut node, seconds);
+        assert!(listing.contains(&format!("set affinity-{seconds}s {{")), "{listing}");
+        assert_eq!(Family::ALL.map(chains_and_rules), with_one, "after {seconds} s");
+    }
+    // One that was in use a moment ago takes no rule, and one in use by another Service stays.
+    let mut other = cluster.service(1).unwrap();
+    other.affinity = Affinity::ClientIp { timeout: Duration::from_secs(41) };
+    node.apply(vec![Change::Service(other)]);
+    let with_two = chains_and_rules(Family::Ip);
+    assert_eq!(with_two, (with_one[0].0, with_one[0].1 + 1));
+    assert_eq!(list(Family::Ip).matches("set affinity-").count(), 2);
+    remember(&mut node, 41);
+    remember(&mut node, 40);
+    assert_eq!(chains_and_rules(Family::Ip), with_two);
+
+    // Without affinity the next whole write takes the rest.
+    node.apply((0..2).map(|index| Change::Service(cluster.service(index).unwrap())).collect());
+    node.write_everything();
+    assert_eq!(Family::ALL.map(chains_and_rules), without);
 }
 
 #[test]
@@ -345,13 +393,15 @@ fn full_write_is_unheard_and_knows_whether_it_was_alone() {
     if !isolated("full_write_is_unheard_and_knows_whether_it_was_alone") {
         return;
     }
-    let node = Node::with(Cluster { services: 3, endpoints: 2 });
+    let mut node = Node::with(Cluster { services: 3, endpoints: 2 });
     let mut monitor = Monitor::open(&node.kernel).unwrap();
     let silencer = monitor.silencer();
-    let ((), alone) = silencer.unheard(&node.kernel, 2, || node.write_everything()).unwrap();
+    // Counts commits, whoever's they are.
+    let kernel = Kernel::open().unwrap();
+    let ((), alone) = silencer.unheard(&kernel, 2, || node.write_everything()).unwrap();
     assert_eq!(alone, Alone::Yes);
     let ((), alone) = silencer
-        .unheard(&node.kernel, 2, || {
+        .unheard(&kernel, 2, || {
             node.write_everything();
             nft(&["flush", "table", "ip", "podway"], "");
         })

@@ -1,6 +1,6 @@
 //! What differs between the kernel and a new plan, for each family.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use podway_proxy_plan::plan::Family;
 
@@ -80,25 +80,6 @@ impl Difference {
         let wanted: HashSet<Element> = after.into_iter().collect();
         edits.deleted.extend(before.into_iter().filter(|element| !wanted.contains(element)));
         edits.added.extend(added);
-    }
-
-    /// Times that clients are newly remembered for.
-    pub(super) fn timeouts(&self) -> impl Iterator<Item = u32> + '_ {
-        let added = self.families.iter().flat_map(|edits| &edits.added);
-        let timeouts: BTreeSet<u32> = added
-            .filter_map(|element| match element {
-                Element::AffinityTimeout { timeout_s, .. } => Some(*timeout_s),
-                Element::Frontend { .. }
-                | Element::Backend { .. }
-                | Element::Hairpin(..)
-                | Element::ClusterIp(_)
-                | Element::Range { .. }
-                | Element::AllowedSource { .. }
-                | Element::AffinityId { .. }
-                | Element::Learned(_) => None,
-            })
-            .collect();
-        timeouts.into_iter()
     }
 
     pub(super) fn transactions(self) -> [Transaction; 2] {

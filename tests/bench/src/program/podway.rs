@@ -126,7 +126,7 @@ fn from_nothing(folder: &Path, cluster: Cluster, kernel: &Kernel) -> Result<Ever
     let plan = start.elapsed();
 
     let start = Instant::now();
-    drop(node.program.update(changes.plans));
+    node.program.take(changes.plans);
     let transactions = Family::ALL.map(|family| node.program.full(family));
     let elements = start.elapsed();
 
@@ -144,7 +144,7 @@ fn changes(cluster: Cluster, count: usize, kernel: &Kernel) -> Result<Vec<Durati
     let mut builder = Builder::new();
     let (snapshot, delta) = builder.apply(cluster.changes()?);
     let mut node = Node::new()?;
-    drop(node.program.update(node.planner.update(&snapshot, &delta).plans));
+    node.program.take(node.planner.update(&snapshot, &delta).plans);
     for family in Family::ALL {
         kernel.commit(&node.program.full(family))?;
     }
