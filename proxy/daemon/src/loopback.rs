@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use podway_cluster_model::port::Protocol;
+use podway_cluster_model::service::Affinity;
 use podway_cluster_watch::publish::{Subscription, View};
-use podway_proxy_plan::loopback::LoopbackPorts;
+use podway_proxy_plan::loopback::{LoopbackPorts, Served};
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::plan::{Backend, Family, FrontendKey};
 use podway_proxy_sync::per_family::label;
@@ -34,20 +34,20 @@ mod udp;
 const BIND_RETRY: Duration = Duration::from_secs(1);
 
 /// The endpoints of a port, as they are now.
-type Endpoints = watch::Receiver<Arc<[Backend]>>;
+type Endpoints = watch::Receiver<Served>;
 
 /// All forwarders, kept in step with the cluster.
 pub(crate) struct Forwarders {
     wanted: LoopbackPorts,
     open: HashMap<FrontendKey, Open>,
     /// Ports that could not be bound, which was logged and counted.
-    refused: BTreeMap<FrontendKey, Arc<[Backend]>>,
+    refused: BTreeMap<FrontendKey, Served>,
     metrics: Metrics,
 }
 
 /// A forwarder, ended with its connections when dropped.
 struct Open {
-    endpoints: watch::Sender<Arc<[Backend]>>,
+    endpoints: watch::Sender<Served>,
     task: AbortHandle,
 }
 
@@ -117,8 +117,8 @@ impl Forwarders {
                     None => return,
                 },
                 () = tokio::time::sleep(BIND_RETRY), if !self.refused.is_empty() => {
-                    for (key, endpoints) in self.refused.clone() {
-                        self.open(key, endpoints).await;
+                    for (key, served) in self.refused.clone() {
+                        self.open(key, served).await;
                     }
                 }
             }
@@ -126,22 +126,22 @@ impl Forwarders {
     }
 
     async fn take(&mut self, view: &View) {
-        for (key, endpoints) in self.wanted.update(&view.snapshot, &view.delta) {
-            if endpoints.is_empty() {
+        for (key, served) in self.wanted.update(&view.snapshot, &view.delta) {
+            if served.backends.is_empty() {
                 self.refused.remove(&key);
                 if self.open.remove(&key).is_some() {
                     self.metrics.listeners.get_or_create(&FamilyLabel::of(key)).dec();
                 }
             } else if let Some(open) = self.open.get(&key) {
-                open.endpoints.send_replace(endpoints);
+                open.endpoints.send_replace(served);
             } else {
-                self.open(key, endpoints).await;
+                self.open(key, served).await;
             }
         }
     }
 
-    async fn open(&mut self, key: FrontendKey, endpoints: Arc<[Backend]>) {
-        let sender = watch::Sender::new(Arc::clone(&endpoints));
+    async fn open(&mut self, key: FrontendKey, served: Served) {
+        let sender = watch::Sender::new(served.clone());
         match start(key, sender.subscribe()).await {
             Ok(task) => {
                 info!(%key, "node port is forwarded");
@@ -150,7 +150,7 @@ impl Forwarders {
                 self.open.insert(key, Open { endpoints: sender, task });
             }
             Err(error) => {
-                if self.refused.insert(key, endpoints).is_none() {
+                if self.refused.insert(key, served).is_none() {
                     self.metrics.failures.get_or_create(&FamilyLabel::of(key)).inc();
                     warn!(%key, %error, "node port cannot be forwarded; it is tried again");
                 }
@@ -176,6 +176,31 @@ async fn start(key: FrontendKey, endpoints: Endpoints) -> io::Result<AbortHandle
     Ok(task.abort_handle())
 }
 
+/// Chooses endpoints for the connections of one port.
+#[derive(Debug, Default)]
+struct Chooser {
+    /// Who was chosen last, and when.
+    last: Option<(SocketAddr, Instant)>,
+}
+
+impl Chooser {
+    /// An endpoint for a connection that begins `now`; none when there is none.
+    ///
+    /// With affinity it is the one before, unless that one is gone or it was too long ago.
+    fn choose(&mut self, served: &Served, now: Instant) -> Option<SocketAddr> {
+        let kept = match (served.affinity, self.last) {
+            (Affinity::ClientIp { timeout }, Some((endpoint, at))) => {
+                let serves = || served.backends.iter().any(|backend| backend.address == endpoint);
+                (now.saturating_duration_since(at) < timeout && serves()).then_some(endpoint)
+            }
+            (Affinity::ClientIp { .. }, None) | (Affinity::None, _) => None,
+        };
+        let chosen = kept.or_else(|| draw(&served.backends))?;
+        self.last = Some((chosen, now));
+        Some(chosen)
+    }
+}
+
 /// Draws an endpoint, each as likely as its weight; none when there is none.
 fn draw(endpoints: &[Backend]) -> Option<SocketAddr> {
     let total: u32 = endpoints.iter().map(|backend| u32::from(backend.weight)).sum();
@@ -192,4 +217,43 @@ fn draw(endpoints: &[Backend]) -> Option<SocketAddr> {
             is_it
         })
         .map(|backend| backend.address)
+}
+
+#[cfg(test)]
+mod tests {
+    use podway_proxy_plan::plan::Place;
+
+    use super::*;
+
+    #[test]
+    fn affinity_keeps_the_endpoint_until_it_goes_or_nobody_connects_for_the_timeout() {
+        let backend = |number: u8| Backend {
+            address: ([10, 244, 1, number], 8080).into(),
+            place: Place::Elsewhere,
+            weight: 1,
+        };
+        let backends: Vec<Backend> = (1..=50).map(backend).collect();
+        let timeout = Duration::from_secs(10);
+        let with = |backends: &[Backend]| Served {
+            backends: backends.into(),
+            affinity: Affinity::ClientIp { timeout },
+        };
+        let (mut chooser, start) = (Chooser::default(), Instant::now());
+        let first = chooser.choose(&with(&backends), start).unwrap();
+        for second in [9, 18, 27] {
+            let now = start + Duration::from_secs(second);
+            assert_eq!(chooser.choose(&with(&backends), now), Some(first), "each starts it anew");
+        }
+        let now = start + Duration::from_secs(28);
+        let others: Vec<_> =
+            backends.iter().copied().filter(|backend| backend.address != first).collect();
+        let second = chooser.choose(&with(&others), now).unwrap();
+        assert_ne!(second, first, "it is gone");
+        let late = |number: u64| now + Duration::from_secs(10 * number);
+        let chosen: Vec<_> =
+            (1..=20).map(|number| chooser.choose(&with(&backends), late(number))).collect();
+        // Twenty draws out of fifty are all the same once in 10^32.
+        assert!(chosen.iter().any(|one| *one != chosen[0]), "{chosen:?}");
+        assert_eq!(chooser.choose(&with(&[]), now), None);
+    }
 }

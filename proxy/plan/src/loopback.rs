@@ -3,7 +3,8 @@
 //! The kernel cannot: a packet from 127.0.0.1 may not leave the node, and translating it after all
 //! (`route_localnet`) opens what listens on loopback to neighbors (CVE-2020-8558); for `::1` there is
 //! not even that. Which endpoints serve is what `externalTrafficPolicy` says, without the exceptions
-//! for local clients; `sessionAffinity` means nothing where there is one client.
+//! for local clients. All of a loopback address is one client, so `sessionAffinity` gives each port one
+//! endpoint at a time.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use podway_cluster_model::name::ServiceName;
 use podway_cluster_model::port::Protocol;
-use podway_cluster_model::service::{ProxyOwner, Service, ServicePort, TrafficPolicy};
+use podway_cluster_model::service::{Affinity, ProxyOwner, Service, ServicePort, TrafficPolicy};
 use podway_cluster_model::snapshot::{Delta, ServiceEntry, Snapshot};
 
 use crate::claims::Age;
@@ -25,9 +26,18 @@ use crate::select::{self, PortQuery};
 pub struct LoopbackPorts {
     node: NodeView,
     /// Who wants a port, the winner first, with its endpoints.
-    ports: BTreeMap<FrontendKey, BTreeMap<Claimant, Arc<[Backend]>>>,
+    ports: BTreeMap<FrontendKey, BTreeMap<Claimant, Served>>,
     /// What each Service wants.
     services: BTreeMap<ServiceName, (Claimant, BTreeSet<FrontendKey>)>,
+}
+
+/// What serves a port.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Served {
+    /// The endpoints; none where the port is not to be served.
+    pub backends: Arc<[Backend]>,
+    /// Whether they are all used at a time.
+    pub affinity: Affinity,
 }
 
 /// A Service that wants a port: the oldest gets it.
@@ -37,7 +47,7 @@ type Claimant = (Age, ServiceName);
 struct Wanted {
     claimant: Claimant,
     /// Endpoints by port.
-    ports: BTreeMap<FrontendKey, Arc<[Backend]>>,
+    ports: BTreeMap<FrontendKey, Served>,
 }
 
 /// The loopback address of `family` that node ports are served at.
@@ -58,11 +68,7 @@ impl LoopbackPorts {
 
     /// Follows `snapshot`, which differs from the one before by no more than `delta`; gives the
     /// endpoints of each port that has others now, none where it is not to be served.
-    pub fn update(
-        &mut self,
-        snapshot: &Snapshot,
-        delta: &Delta,
-    ) -> BTreeMap<FrontendKey, Arc<[Backend]>> {
+    pub fn update(&mut self, snapshot: &Snapshot, delta: &Delta) -> BTreeMap<FrontendKey, Served> {
         let mut services = delta.services.clone();
         if delta.nodes.contains(&self.node.name) {
             let object = snapshot.nodes.get(&self.node.name).map(AsRef::as_ref);
@@ -72,7 +78,7 @@ impl LoopbackPorts {
                 services = self.services.keys().chain(snapshot.services.keys()).cloned().collect();
             }
         }
-        let mut before: BTreeMap<FrontendKey, Arc<[Backend]>> = BTreeMap::new();
+        let mut before: BTreeMap<FrontendKey, Served> = BTreeMap::new();
         for name in services {
             let entry = snapshot.services.get(&name).map(AsRef::as_ref);
             let wanted = entry.and_then(|entry| wanted(entry, &self.node));
@@ -93,9 +99,9 @@ impl LoopbackPorts {
 
     /// The endpoints that serve `key`; none where nobody does.
     #[must_use]
-    pub fn at(&self, key: FrontendKey) -> Arc<[Backend]> {
+    pub fn at(&self, key: FrontendKey) -> Served {
         let winner = self.ports.get(&key).and_then(BTreeMap::first_key_value);
-        winner.map_or_else(|| [].into(), |(_, backends)| Arc::clone(backends))
+        winner.map(|(_, served)| served.clone()).unwrap_or_default()
     }
 
     fn replace(&mut self, name: &ServiceName, wanted: Option<Wanted>) {
@@ -125,7 +131,7 @@ fn wanted(entry: &ServiceEntry, node: &NodeView) -> Option<Wanted> {
     for family in service.cluster_ips().iter().map(|address| Family::of(*address)) {
         for port in &service.ports {
             if let Some(key) = key(port, family) {
-                ports.insert(key, pool(entry, service, port, family, node));
+                ports.insert(key, served(entry, service, port, family, node));
             }
         }
     }
@@ -145,17 +151,18 @@ fn key(port: &ServicePort, family: Family) -> Option<FrontendKey> {
     }
 }
 
-fn pool(
+fn served(
     entry: &ServiceEntry,
     service: &Service,
     port: &ServicePort,
     family: Family,
     node: &NodeView,
-) -> Arc<[Backend]> {
+) -> Served {
     let query = PortQuery { family, name: &port.name, protocol: port.protocol };
     let candidates = select::candidates(entry, query, node);
-    match service.external.policy {
+    let backends = match service.external.policy {
         TrafficPolicy::Cluster => select::cluster_pool(&candidates, node),
         TrafficPolicy::Local => select::local_pool(&candidates, node),
-    }
+    };
+    Served { backends, affinity: service.affinity }
 }

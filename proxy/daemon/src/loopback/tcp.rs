@@ -1,7 +1,7 @@
 //! Connections to one port.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::{Endpoints, draw};
+use super::{Chooser, Endpoints};
 
 /// Most connections of one port; each costs two descriptors. Others wait.
 const MAX_CONNECTIONS: usize = 1024;
@@ -22,13 +22,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Forwards every connection to an endpoint of its own, until the task is ended and they with it.
 pub(super) async fn forward(listener: TcpListener, endpoints: Endpoints) {
-    let mut connections = JoinSet::new();
+    let (mut connections, mut chooser) = (JoinSet::new(), Chooser::default());
     loop {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((client, _)) => {
                     // Without an endpoint the client sees its connection closed.
-                    let endpoint = draw(&endpoints.borrow());
+                    let endpoint = chooser.choose(&endpoints.borrow(), Instant::now());
                     if let Some(endpoint) = endpoint {
                         connections.spawn(connect(client, endpoint));
                     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 use tracing::debug;
 
-use super::{Endpoints, draw};
+use super::{Chooser, Endpoints};
 
 /// How long a client keeps its endpoint without a datagram either way.
 ///
@@ -34,7 +34,7 @@ type Clients = HashMap<SocketAddr, mpsc::Sender<Vec<u8>>>;
 /// Forwards datagrams until the task is ended.
 pub(super) async fn forward(socket: UdpSocket, endpoints: Endpoints) {
     let socket = Arc::new(socket);
-    let mut clients = Clients::new();
+    let (mut clients, mut chooser) = (Clients::new(), Chooser::default());
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
@@ -55,8 +55,12 @@ pub(super) async fn forward(socket: UdpSocket, endpoints: Endpoints) {
                     debug!(%client, "too many clients of a node port; datagram dropped");
                     continue;
                 }
+                let chosen = chooser.choose(&endpoints.borrow(), Instant::now());
+                // Without an endpoint there is nobody to send it to.
+                let Some(endpoint) = chosen else { continue };
                 let (sender, waiting) = mpsc::channel(MAX_WAITING);
-                tasks.spawn(converse(client, waiting, Arc::clone(&socket), endpoints.clone()));
+                let way = (client, endpoint);
+                tasks.spawn(converse(way, waiting, Arc::clone(&socket), endpoints.clone()));
                 // A new channel has room.
                 drop(sender.try_send(datagram));
                 clients.insert(client, sender);
@@ -84,15 +88,12 @@ fn receive(socket: &UdpSocket) -> io::Result<(SocketAddr, Vec<u8>)> {
 /// Sends a client's datagrams to one endpoint and the answers back, until neither comes for a
 /// while or the endpoint is none any more; gives the client.
 async fn converse(
-    client: SocketAddr,
+    (client, endpoint): (SocketAddr, SocketAddr),
     waiting: mpsc::Receiver<Vec<u8>>,
     socket: Arc<UdpSocket>,
     endpoints: Endpoints,
 ) -> SocketAddr {
-    let endpoint = draw(&endpoints.borrow());
-    if let Some(endpoint) = endpoint
-        && let Err(error) = carry(client, endpoint, waiting, &socket, endpoints).await
-    {
+    if let Err(error) = carry(client, endpoint, waiting, &socket, endpoints).await {
         // The next datagram may go to another endpoint.
         debug!(%client, %endpoint, %error, "endpoint cannot be reached");
     }
@@ -124,7 +125,7 @@ async fn carry(
             }
             changed = endpoints.changed() => {
                 let now = endpoints.borrow_and_update();
-                let stays = now.iter().any(|backend| backend.address == endpoint);
+                let stays = now.backends.iter().any(|backend| backend.address == endpoint);
                 if changed.is_err() || !stays {
                     return Ok(());
                 }

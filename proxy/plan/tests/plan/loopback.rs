@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use podway_cluster_model::arbitrary;
 use podway_cluster_model::builder::{Builder, Change};
 use podway_cluster_model::node::Node;
 use podway_cluster_model::port::Protocol;
-use podway_cluster_model::service::{ProxyOwner, Service, ServiceKind, TrafficPolicy};
+use podway_cluster_model::service::{Affinity, ProxyOwner, Service, ServiceKind, TrafficPolicy};
 use podway_cluster_model::snapshot::Delta;
-use podway_proxy_plan::loopback::LoopbackPorts;
+use podway_proxy_plan::loopback::{LoopbackPorts, Served};
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::plan::{Backend, FrontendKey};
 use proptest::collection::vec;
@@ -38,12 +39,15 @@ impl Ports {
     fn apply(&mut self, changes: Vec<Change>) -> Vec<String> {
         let (snapshot, delta) = self.builder.apply(changes);
         let changed = self.ports.update(&snapshot, &delta);
-        changed.iter().map(|(key, backends)| format!("{key}: {}", addresses(backends))).collect()
+        changed
+            .iter()
+            .map(|(key, served)| format!("{key}: {}", addresses(&served.backends)))
+            .collect()
     }
 
     fn at(&self, address: &str) -> String {
         let key = FrontendKey { address: ip(address), protocol: Protocol::Tcp, port: port(30_080) };
-        addresses(&self.ports.at(key))
+        addresses(&self.ports.at(key).backends)
     }
 }
 
@@ -68,6 +72,21 @@ fn external_policy_chooses_the_endpoints() {
         let ports = Ports::new(vec![Change::Service(service), web_slice(endpoints)]);
         assert_eq!(ports.at("127.0.0.1"), expected, "{why}");
         assert_eq!(ports.at("::1"), "", "{why}");
+    }
+}
+
+#[test]
+fn affinity_of_the_service_is_told_with_the_endpoints() {
+    let mut service = web();
+    let (mut builder, node) = (Builder::new(), NodeView::bare(node_name("node-1")));
+    let mut ports = LoopbackPorts::new(node);
+    let key = FrontendKey { address: ip("127.0.0.1"), protocol: Protocol::Tcp, port: port(30_080) };
+    for affinity in [Affinity::None, Affinity::ClientIp { timeout: Duration::from_secs(9) }] {
+        service.affinity = affinity;
+        let changes = [Change::Service(service.clone()), web_slice(vec![here(HERE)])];
+        let (snapshot, delta) = builder.apply(changes);
+        let told = ports.update(&snapshot, &delta);
+        assert_eq!(told.get(&key).map(|served| served.affinity), Some(affinity));
     }
 }
 
@@ -138,20 +157,20 @@ proptest! {
         let mut builder = Builder::new();
         let new = || LoopbackPorts::new(NodeView::bare(node_name("node-1")));
         let mut followed = new();
-        let mut told: BTreeMap<FrontendKey, Arc<[Backend]>> = BTreeMap::new();
+        let mut told: BTreeMap<FrontendKey, Served> = BTreeMap::new();
         let mut newest = None;
         for step in std::iter::once(first).chain(steps) {
             let (snapshot, delta) = builder.apply(step);
-            for (key, backends) in followed.update(&snapshot, &delta) {
-                prop_assert!(told.get(&key) != Some(&backends), "{} was told again", key);
-                told.insert(key, backends);
+            for (key, served) in followed.update(&snapshot, &delta) {
+                prop_assert!(told.get(&key) != Some(&served), "{} was told again", key);
+                told.insert(key, served);
             }
             newest = Some(snapshot);
         }
-        told.retain(|_, backends| !backends.is_empty());
+        told.retain(|_, served| !served.backends.is_empty());
         let snapshot = newest.unwrap();
         let mut whole = new().update(&snapshot, &Delta::everything(&snapshot));
-        whole.retain(|_, backends| !backends.is_empty());
+        whole.retain(|_, served| !served.backends.is_empty());
         prop_assert_eq!(told, whole);
     }
 }
