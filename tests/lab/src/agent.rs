@@ -2,10 +2,11 @@
 //!
 //! Each port speaks HTTP (keep-alive; `/delay/500` waits as many milliseconds) and, to clients
 //! whose first line is no request, answers every line over plain TCP. A UDP port answers every
-//! datagram. All answers are one line of words `key=value`; [`crate::Answer`] reads it.
+//! datagram, an SCTP port every greeting. All answers are one line of words `key=value`; [`crate::Answer`] reads it.
 
 mod http;
 mod orders;
+mod sctp;
 mod tcp;
 mod udp;
 

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::ask::Answer;
 use crate::exec::Running;
+use crate::inject::SEGMENTS;
 use crate::lab::Lab;
 use crate::place::Place;
 
@@ -22,10 +23,12 @@ pub enum Transport {
     Tcp,
     /// A datagram.
     Udp,
+    /// The greeting of an association; none comes about.
+    Sctp,
 }
 
 impl Transport {
-    /// Both.
+    /// Those that every pod's server speaks where a Service does not say more.
     pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
 
     /// The name in small letters.
@@ -34,6 +37,7 @@ impl Transport {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
         }
     }
 }
@@ -150,6 +154,17 @@ impl Lab {
         let complete = outcomes.len() == count || outcomes.last() == Some(&Err(Failure::Silent));
         ensure!(complete, "{} outcomes of {count} requests", outcomes.len());
         Ok(outcomes)
+    }
+
+    /// Sends segments from `from`, which is at `place`, to `to` that belong to no window of their
+    /// connection; how many.
+    ///
+    /// # Errors
+    /// When they cannot be sent.
+    pub fn inject(&self, place: &Place, from: SocketAddr, to: SocketAddr) -> Result<u32> {
+        let command = [PROGRAM, "inject", &from.to_string(), &to.to_string()];
+        self.exec(place, &command)?.checked()?;
+        Ok(SEGMENTS)
     }
 
     /// Opens a connection, or a flow of datagrams from one port, from `place` to `target`.

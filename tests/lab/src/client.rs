@@ -1,4 +1,4 @@
-//! The other end of the pods' servers: asks over TCP or UDP and tells how each request ended.
+//! The other end of the pods' servers: asks over TCP, UDP or SCTP and tells how each request ended.
 //!
 //! Runs where the test wants to stand; [`crate::Lab::call`] and [`crate::Lab::hold`] start it. Each
 //! request becomes one line: what the server answered, or `failed=` with a word for the reason. A
@@ -6,11 +6,19 @@
 
 use std::io::{self, BufRead as _, BufReader, Error, ErrorKind, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{RecvFlags, SendFlags, connect, recv, send};
 
+use crate::address::Family;
 use crate::call::{Failure, Transport};
+use crate::sctp::{self, Content, Packet};
 
 /// Longest wait for a connection or an answer.
 ///
@@ -82,6 +90,54 @@ pub fn run(args: &Args) -> Result<()> {
 enum Conversation {
     Tcp(BufReader<TcpStream>),
     Udp(UdpSocket),
+    Sctp(Greeter),
+}
+
+/// Greets one server from one port.
+struct Greeter {
+    socket: OwnedFd,
+    target: SocketAddr,
+    port: u16,
+}
+
+impl Greeter {
+    fn new(target: SocketAddr) -> io::Result<Self> {
+        /// Ports from 1024 up: a process has its own, and one for each request.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = std::process::id().wrapping_mul(977).wrapping_add(NEXT.fetch_add(1, Relaxed));
+        let port = u16::try_from(1024 + number % 64_000).unwrap_or(u16::MAX);
+        let socket = sctp::socket(Family::of(target.ip()))?;
+        // So that ICMP errors are told.
+        connect(&socket, &sctp::raw(target.ip()))?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(TIMEOUT))?;
+        Ok(Self { socket, target, port })
+    }
+
+    /// Greets and gives what the answer carries.
+    fn greet(&self) -> io::Result<String> {
+        let tag = u32::from(self.port) << 8 | 1;
+        let (source_port, destination_port) = (self.port, self.target.port());
+        let greeting = Packet { source_port, destination_port, content: Content::Init { tag } };
+        match send(&self.socket, &greeting.bytes(), SendFlags::empty()) {
+            // As with datagrams: what comes of it tells.
+            Err(Errno::PERM) => {}
+            sent => drop(sent?),
+        }
+        let (mut buffer, start) = ([0; 4096], Instant::now());
+        // Others of the same two addresses are seen too.
+        while start.elapsed() < TIMEOUT {
+            let (length, _) = recv(&self.socket, &mut buffer[..], RecvFlags::empty())?;
+            let bytes = sctp::payload(Family::of(self.target.ip()), &buffer[..length]);
+            let Some(answer) = Packet::read(bytes) else { continue };
+            let ports = (answer.source_port, answer.destination_port);
+            if let (true, Content::InitAck { cookie, .. }) =
+                (ports == (destination_port, source_port), answer.content)
+            {
+                return Ok(String::from_utf8_lossy(&cookie).into_owned());
+            }
+        }
+        Err(ErrorKind::TimedOut.into())
+    }
 }
 
 impl Conversation {
@@ -102,6 +158,7 @@ impl Conversation {
                 socket.set_read_timeout(Some(TIMEOUT))?;
                 Ok(Self::Udp(socket))
             }
+            Transport::Sctp => Greeter::new(target).map(Self::Sctp),
         }
     }
 
@@ -126,6 +183,7 @@ impl Conversation {
                 let length = socket.recv(&mut datagram)?;
                 String::from_utf8_lossy(&datagram[..length]).into_owned()
             }
+            Self::Sctp(greeter) => greeter.greet()?,
         };
         Ok(line.trim_end().to_owned())
     }

@@ -369,7 +369,7 @@ impl Cluster {
             .flat_map(Service::numeric_targets)
             .map(|(number, protocol)| (protocol, number));
         let mut ports: BTreeSet<_> = declared.chain(targets).collect();
-        ports.retain(|(protocol, number)| *protocol != Protocol::Sctp && *number != 0);
+        ports.retain(|(_, number)| *number != 0);
         ports
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use podway_tests_lab::{agent, client, supervisor, upstream};
+use podway_tests_lab::{agent, client, inject, supervisor, upstream};
 
 /// Runs the parts of a lab; people use `cargo xtask lab`.
 #[derive(Debug, Parser)]
@@ -24,6 +24,8 @@ enum Command {
     Agent(agent::Args),
     /// Asks the servers of pods.
     Client(client::Args),
+    /// Sends what belongs to no window of a connection.
+    Inject(inject::Args),
     /// Serves names outside.
     Upstream {
         /// File that gets a line for every query.
@@ -37,6 +39,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Supervise { state } => supervisor::supervise(&state).map(|()| ExitCode::SUCCESS),
         Command::Agent(args) => agent::run(args).map(|()| ExitCode::SUCCESS),
         Command::Client(args) => client::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Inject(args) => inject::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Upstream { log } => upstream::run(&log).map(|()| ExitCode::SUCCESS),
     }
 }

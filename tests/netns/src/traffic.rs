@@ -170,6 +170,7 @@ impl<'a> Traffic<'a> {
         let transports = match transport {
             Transport::Tcp => &[Transport::Tcp][..],
             Transport::Udp => &[Transport::Udp][..],
+            Transport::Sctp => &[Transport::Sctp][..],
         };
         Self { cluster, transports, rows: Vec::new() }
     }
@@ -268,7 +269,7 @@ impl Row {
     /// The sender of a datagram that the rules of its own node drop or refuse is told so at once.
     fn is_not_sent(&self, error: &anyhow::Error) -> bool {
         matches!(self.expected, Expected::Fails(_))
-            && self.transport == Transport::Udp
+            && self.transport != Transport::Tcp
             && format!("{error:#}").contains("PermissionDenied")
     }
 

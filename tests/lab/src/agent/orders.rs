@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{SigSet, Signal};
 
-use super::{Args, Identity, tcp, udp};
+use super::{Args, Identity, sctp, tcp, udp};
 
 /// Serves until the standard input ends or SIGTERM comes.
 ///
@@ -61,7 +61,8 @@ fn listen(
             listeners.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
         }
         "UDP" => udp::serve(identity, addresses, port)?,
-        _ => bail!("neither TCP nor UDP"),
+        "SCTP" => sctp::serve(identity, addresses, port)?,
+        _ => bail!("neither TCP nor UDP nor SCTP"),
     }
     Ok(())
 }

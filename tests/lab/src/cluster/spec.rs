@@ -115,7 +115,6 @@ pub(crate) enum Protocol {
     #[default]
     Tcp,
     Udp,
-    /// Published; no server of the lab speaks it.
     Sctp,
 }
 

@@ -338,7 +338,7 @@ metadata: {name: a, labels: {app: a}}
 spec:
   containers:
   - name: a
-    ports: [{containerPort: 80, name: http}, {containerPort: 53, protocol: UDP}]
+    ports: [{containerPort: 80, name: http}, {containerPort: 53, protocol: UDP}, {containerPort: 9, protocol: SCTP}]
     readinessProbe: {tcpSocket: {port: 8081}}
 ---
 kind: Service
@@ -352,6 +352,7 @@ spec: {selector: {app: b}, ports: [{port: 9001}]}
     );
     let ports = cluster.ports(cluster.pod(&name("a")).unwrap());
     let tcp = |port| (Protocol::Tcp, port);
-    let expected = BTreeSet::from([tcp(80), tcp(8081), tcp(9000), (Protocol::Udp, 53)]);
+    let others = [(Protocol::Udp, 53), (Protocol::Sctp, 9)];
+    let expected = BTreeSet::from_iter([tcp(80), tcp(8081), tcp(9000)].into_iter().chain(others));
     assert_eq!(ports, expected);
 }

@@ -130,7 +130,11 @@ impl Runtime {
         let Server::Agent(agent) = &mut self.server else { return None };
         let mut words = line.split(' ');
         let (word, protocol, number) = (words.next()?, words.next()?, words.next()?);
-        let protocol = if protocol == "UDP" { Protocol::Udp } else { Protocol::Tcp };
+        let protocol = match protocol {
+            "UDP" => Protocol::Udp,
+            "SCTP" => Protocol::Sctp,
+            _ => Protocol::Tcp,
+        };
         agent.waiting.remove(&(protocol, number.parse().ok()?));
         (word != "listening").then(|| line.to_owned())
     }
