@@ -257,3 +257,35 @@ fn endpoints_of_several_slices_are_one_set() {
         })
     });
 }
+
+#[test]
+fn large_requests_arrive_whole() {
+    let manifests = pod("web-1", 2, "") + &service("web", WEB) + &clients();
+    in_lab(Lab::builder().manifests(manifests), |cluster| {
+        for family in FAMILIES {
+            let to = cluster.at("web", family, 80)?;
+            for transport in Transport::ALL {
+                cluster.route(&client(1), transport, to).reaches_pod("web-1")?;
+            }
+            // 4 MB by HTTP; the server answers when it has all of it.
+            let script = format!(
+                "head -c 4000000 /dev/zero | \
+                 curl -gsS --max-time 30 -H Expect: --data-binary @- http://{to}/"
+            );
+            let answer = cluster.exec(&client(1), &["bash", "-c", &script])?.checked()?;
+            let answer: Answer = answer.trim_end().parse()?;
+            ensure!(answer.pod.name == "web-1", "{answer:?}");
+            // As much as a packet takes, and what only fragments can.
+            for bytes in [1_400, 8_000] {
+                let address = to.ip();
+                let script = format!(
+                    "exec 3<>/dev/udp/{address}/80; head -c {bytes} /dev/zero | dd bs={bytes} \
+                     iflag=fullblock status=none >&3; timeout 10 head -n 1 <&3"
+                );
+                let answer = cluster.exec(&client(1), &["bash", "-c", &script])?.checked()?;
+                ensure!(answer.contains(&format!("bytes={bytes}")), "{answer}");
+            }
+        }
+        Ok(())
+    });
+}

@@ -2,8 +2,8 @@
 //!
 //! Named after the cases of the upstream suite `Conntrack`, and the users' wishes beyond it.
 
-use anyhow::{Result, ensure};
-use podway_tests_lab::{Failure, Held, Lab, Outcome, Place, Transport};
+use anyhow::{Context as _, Result, ensure};
+use podway_tests_lab::{Failure, Family, Held, Lab, Outcome, Place, Transport};
 use podway_tests_netns::manifests::{client, clients, pod, service};
 use podway_tests_netns::{Cluster, FAMILIES, in_lab};
 
@@ -201,6 +201,76 @@ fn connection_to_a_pod_that_vanished_is_reset_where_that_is_asked_for() {
         for (way, flow) in &mut other {
             let outcome = flow.ask()?;
             ensure!(answered_by("web-2")(&outcome), "{way}: {outcome:?}");
+        }
+        Ok(())
+    });
+}
+
+/// The counters of TCP in `pod`: segments received, and resets sent.
+fn tcp_counters(cluster: &Cluster, pod: &Place) -> Result<(u64, u64)> {
+    let text = cluster.exec(pod, &["cat", "/proc/net/snmp"])?.checked()?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let names: Vec<_> = lines.next().context("no names")?.split(' ').collect();
+    let numbers: Vec<_> = lines.next().context("no numbers")?.split(' ').collect();
+    let counter = |name: &str| -> Result<u64> {
+        let place = names.iter().position(|one| *one == name).context("no such counter")?;
+        Ok(numbers.get(place).context("too few numbers")?.parse()?)
+    };
+    Ok((counter("InSegs")?, counter("OutRsts")?))
+}
+
+#[test]
+fn segments_out_of_every_window_do_not_make_the_client_reset_its_connection() {
+    let manifests = pod("web-1", 2, "") + &dual_service("web", WEB) + &clients();
+    // Tracking that is not lenient leaves such segments untranslated on older kernels.
+    let builder = Lab::builder().manifests(manifests).podway_argument("--set-sysctls");
+    in_lab(builder, |cluster| {
+        let server = Place::pod("web-1");
+        for family in FAMILIES {
+            let to = cluster.at("web", family, 80)?;
+            let mut flow = cluster.route(&client(1), Transport::Tcp, to).hold()?;
+            let answer = flow.goes_on()?;
+            let (received, resets) = tcp_counters(cluster, &client(1))?;
+            let injected = cluster.inject(&server, answer.server, answer.client)?;
+            cluster.wait_until("the segments to arrive", || {
+                let (now, _) = tcp_counters(cluster, &client(1))?;
+                ensure!(now >= received + u64::from(injected), "{now} after {received}");
+                Ok(true)
+            })?;
+            for _ in 0..3 {
+                flow.goes_on()?;
+            }
+            let (_, now) = tcp_counters(cluster, &client(1))?;
+            ensure!(now == resets, "the client sent {} resets", now - resets);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn connection_that_the_server_has_closed_is_tracked_for_an_hour() {
+    let manifests = pod("web-1", 2, "") + &dual_service("web", WEB) + &clients();
+    let builder = Lab::builder().manifests(manifests).podway_argument("--set-sysctls");
+    in_lab(builder, |cluster| {
+        for family in FAMILIES {
+            let address = cluster.cluster_ip("web", family)?.to_string();
+            // Asks, sees the server close, and keeps its own end open.
+            let script = format!(
+                "exec 3<>/dev/tcp/{address}/80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3; \
+                 sleep infinity"
+            );
+            let held = cluster.spawn(&client(1), &["bash", "-c", &script])?;
+            let word = if family == Family::V4 { "ipv4" } else { "ipv6" };
+            let command = ["conntrack", "--dump", "-f", word, "-p", "tcp", "--orig-dst", &address];
+            cluster.wait_until("the entry", || {
+                let listing = cluster.exec(&Place::node(1), &command)?.checked()?;
+                let line = listing.lines().find(|line| line.contains(" CLOSE_WAIT "));
+                let words: Vec<_> = line.context("no entry")?.split_whitespace().collect();
+                let left: u64 = words.get(2).context("no time")?.parse()?;
+                ensure!((3_540..=3_600).contains(&left), "{left} s are left");
+                Ok(true)
+            })?;
+            drop(held);
         }
         Ok(())
     });

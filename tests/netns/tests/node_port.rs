@@ -117,3 +117,62 @@ fn only_the_primary_address_of_a_node_has_node_ports() {
         Ok(())
     });
 }
+
+/// What the plugin `portmap` makes of the host ports of two pods, in nftables.
+fn host_ports(cluster: &Cluster, family: Family) -> Result<()> {
+    let (table, gateway) = match family {
+        Family::V4 => ("ip", "10.244.1.1"),
+        Family::V6 => ("ip6", "fd00:10:244:1::1"),
+    };
+    let node = cluster.node_ip(1, family);
+    let pod = |name: &str| -> Result<String> {
+        Ok(std::net::SocketAddr::new(cluster.pod_addresses(name)?.of(family), 80).to_string())
+    };
+    let (one, two) = (pod("web-1")?, pod("web-2")?);
+    let chain = |point: &str| {
+        format!(
+            "add chain {table} hostports {point} {{ type nat hook {point} priority -100; }}\n\
+             add rule {table} hostports {point} {table} daddr {node} tcp dport 8088 dnat to {one}\n\
+             add rule {table} hostports {point} {table} daddr {node} udp dport 8088 dnat to {two}\n\
+             add rule {table} hostports {point} {table} daddr {gateway} tcp dport 8088 dnat to {two}\n"
+        )
+    };
+    let commands =
+        format!("add table {table} hostports\n{}{}", chain("prerouting"), chain("output"));
+    cluster.nft(1, &[&commands]).map(drop)
+}
+
+#[test]
+fn host_ports_of_the_network_plugin_work_beside_ours() {
+    let manifests = pod("web-1", 1, "") + &pod("web-2", 1, "") + &service("web", WEB) + &clients();
+    in_lab(Lab::builder().manifests(manifests), |cluster| {
+        let pods = cluster.pod_names("web-")?;
+        FAMILIES.into_iter().try_for_each(|family| host_ports(cluster, family))?;
+        let all_work = || {
+            for family in FAMILIES {
+                let host = cluster.node_port(1, family, 8088);
+                let inner = match family {
+                    Family::V4 => "10.244.1.1:8088".parse()?,
+                    Family::V6 => "[fd00:10:244:1::1]:8088".parse()?,
+                };
+                let route = |from: &Place, transport, to| cluster.route(from, transport, to);
+                route(&Place::Outside, Transport::Tcp, host).reaches_pod("web-1")?;
+                route(&Place::Outside, Transport::Udp, host).reaches_pod("web-2")?;
+                route(&client(2), Transport::Tcp, host).reaches_pod("web-1")?;
+                route(&client(1), Transport::Tcp, inner).reaches_pod("web-2")?;
+                for transport in Transport::ALL {
+                    let to = cluster.node_port(1, family, PORT);
+                    route(&Place::Outside, transport, to).reaches(&pods)?;
+                    let to = cluster.at("web", family, 8080)?;
+                    route(&client(1), transport, to).reaches(&pods)?;
+                }
+            }
+            anyhow::Ok(())
+        };
+        all_work()?;
+        // Ours come after theirs when they are written again.
+        cluster.nft(1, &["delete", "table", "ip", "podway"])?;
+        cluster.nft(1, &["delete", "table", "ip6", "podway"])?;
+        all_work()
+    });
+}

@@ -6,7 +6,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use podway_tests_lab::{Binaries, DaemonState, Failure, Family, Lab, Place, Transport};
-use podway_tests_netns::manifests::{client, clients, pod, service};
+use podway_tests_netns::manifests::{client, clients, pod, pod_with, service};
 use podway_tests_netns::{Cluster, FAMILIES, HeldFlow, Route, in_lab};
 
 const NODE_PORT: u16 = 30001;
@@ -179,6 +179,68 @@ fn new_connections_are_all_answered_while_endpoints_come_and_go() {
                 watched.reaches(&names(&["web-1", "web-2", "web-3"]))?;
             }
             Ok(())
+        })
+    });
+}
+
+/// A pod that takes three seconds from its deletion to the end of its server, as pods do that are
+/// meant to go without a trace.
+fn graceful(name: &str, number: u8) -> String {
+    let stop = "lifecycle: {preStop: {exec: {command: [sleep, '3']}}}";
+    pod_with(name, number, &format!("containers: [{{name: main, {stop}}}]"))
+}
+
+#[test]
+fn new_connections_are_all_answered_while_pods_are_replaced_whatever_the_external_policy() {
+    let near = WEB.replace("30001", "30002") + ", externalTrafficPolicy: Local";
+    let near = service("web", &near).replace("name: web}", "name: near}");
+    let manifests =
+        [graceful("web-1", 1), graceful("web-2", 2), service("web", WEB), near, clients()];
+    in_lab(Lab::builder().manifests(manifests.concat()), |cluster| {
+        let mut routes = routes(cluster)?;
+        for number in podway_tests_netns::NODES {
+            for transport in Transport::ALL {
+                let to = cluster.node_port(number, Family::V4, 30002);
+                routes.push(cluster.route(&Place::Outside, transport, to));
+                routes.push(cluster.route(&client(number), transport, to));
+            }
+        }
+        undisturbed(&routes, || {
+            for round in 1..=2 {
+                for number in podway_tests_netns::NODES {
+                    let (old, new) =
+                        (10 * (round - 1) + u32::from(number), 10 * round + u32::from(number));
+                    cluster.apply(&graceful(&format!("web-{new}"), number))?;
+                    cluster.wait_settled()?;
+                    cluster.delete_pod(&format!("web-{old}"))?;
+                }
+            }
+            cluster.wait_settled()
+        })
+    });
+}
+
+#[test]
+fn new_connections_are_all_answered_in_a_rolling_update() {
+    let web = |version: u8| {
+        format!(
+            "---\n{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: web}}, spec: {{\
+             replicas: 4, selector: {{matchLabels: {{app: web}}}}, \
+             strategy: {{rollingUpdate: {{maxSurge: 25%, maxUnavailable: 25%}}}}, \
+             template: {{metadata: {{labels: {{app: web, version: v{version}}}}}, spec: {{\
+             containers: [{{name: main, lifecycle: {{preStop: {{exec: {{\
+             command: [sleep, '3']}}}}}}}}]}}}}}}}}\n"
+        )
+    };
+    in_lab(Lab::builder().manifests(web(1) + &service("web", WEB) + &clients()), |cluster| {
+        let routes = routes(cluster)?;
+        let before = cluster.pod_names("web-")?;
+        undisturbed(&routes, || {
+            cluster.apply(&web(2))?;
+            cluster.wait_until("the update", || {
+                let pods = cluster.pod_names("web-")?;
+                Ok(pods.is_disjoint(&before) && pods.len() == 4 && cluster.status()?.settled)
+            })
         })
     });
 }
