@@ -16,12 +16,17 @@ const CHECK_PORT: u16 = 32_100;
 const BALANCED: &str = "type: LoadBalancer, externalTrafficPolicy: Local, \
                         healthCheckNodePort: 32100";
 
-/// Head and body of the answer to a health check from outside; `None` where nobody listens.
-fn check(
-    cluster: &Cluster,
-    number: u8,
-    family: Family,
-) -> Result<Option<(String, BTreeMap<String, String>, String)>> {
+/// The answer to a health check.
+#[derive(Debug)]
+struct Told {
+    status: String,
+    /// By name in small letters.
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+/// What a health check from outside is told; `None` where nobody listens.
+fn check(cluster: &Cluster, number: u8, family: Family) -> Result<Option<Told>> {
     let url = format!("http://{}/any/path", cluster.node_port(number, family, CHECK_PORT));
     let command = ["curl", "-gsS", "-i", "--max-time", "5", &url];
     let output = cluster.exec(&Place::Outside, &command)?;
@@ -36,7 +41,7 @@ fn check(
     let headers = headers.lines().filter_map(|line| line.split_once(": "));
     let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
     let status = status.split(' ').nth(1).context("no status")?.to_owned();
-    Ok(Some((status, headers, body.to_owned())))
+    Ok(Some(Told { status, headers, body: body.to_owned() }))
 }
 
 /// Waits until health checks of every node say so many ready endpoints; `None`: nobody listens.
@@ -46,9 +51,9 @@ fn checks_say(cluster: &Cluster, ready: [Option<u32>; 2]) -> Result<()> {
             let what = format!("health checks of node {number} to say {ready:?}");
             cluster.wait_until(&what, || {
                 let found = check(cluster, number, family)?;
-                let told = found.as_ref().map(|(status, headers, _)| {
-                    let weight = headers.get("x-load-balancing-endpoint-weight");
-                    (status.clone(), weight.cloned().unwrap_or_default())
+                let told = found.as_ref().map(|told| {
+                    let weight = told.headers.get("x-load-balancing-endpoint-weight");
+                    (told.status.clone(), weight.cloned().unwrap_or_default())
                 });
                 let expected = ready.map(|count| {
                     let status = if count > 0 { "200" } else { "503" };
@@ -69,7 +74,7 @@ fn health_checks_pass_where_ready_endpoints_are_and_close_with_the_type() {
     in_lab(Lab::builder().manifests(manifests), |cluster| {
         programmed(cluster)?;
         checks_say(cluster, [Some(1), Some(0)])?;
-        let (_, headers, body) = check(cluster, 1, Family::V4)?.context("no answer")?;
+        let Told { headers, body, .. } = check(cluster, 1, Family::V4)?.context("no answer")?;
         let header = |name: &str| headers.get(name).map(String::as_str);
         ensure!(header("content-type") == Some("application/json"), "{headers:?}");
         ensure!(header("x-content-type-options") == Some("nosniff"), "{headers:?}");

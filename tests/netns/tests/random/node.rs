@@ -262,7 +262,7 @@ pub(crate) struct Mirror {
 
 /// What the mirror is told to do.
 enum Order {
-    Write([Transaction; 2]),
+    Write(Box<[Transaction; 2]>),
     Dump,
     List,
 }
@@ -280,8 +280,8 @@ impl Mirror {
                 match order {
                     Order::Write(transactions) => {
                         kernel.delete_tables().unwrap();
-                        for transaction in transactions {
-                            kernel.commit(&transaction).unwrap();
+                        for transaction in transactions.iter() {
+                            kernel.commit(transaction).unwrap();
                         }
                     }
                     Order::Dump => dumped.send(Dump::read()).unwrap(),
@@ -294,7 +294,7 @@ impl Mirror {
 
     /// Replaces everything by these whole writes.
     pub(crate) fn write(&self, transactions: [Transaction; 2]) {
-        self.orders.send(Order::Write(transactions)).unwrap();
+        self.orders.send(Order::Write(Box::new(transactions))).unwrap();
     }
 
     /// What the kernel dumps of them.

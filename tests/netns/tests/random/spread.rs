@@ -59,7 +59,7 @@ fn reached(wire: &mut Wire) -> Vec<IpAddr> {
         };
         match wire.send(&packet, true).unwrap() {
             Seen::Packet { destination, .. } => SocketAddr::ip(&destination),
-            other => panic!("{packet:?}: {other:?}"),
+            other @ (Seen::Nothing | Seen::Refusal { .. }) => panic!("{packet:?}: {other:?}"),
         }
     };
     (0..CLIENTS).map(endpoint).collect()
