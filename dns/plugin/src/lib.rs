@@ -24,6 +24,7 @@
 //! | [`rewrite`] | `rewrite` | changes questions, and replies back |
 //! | [`template`] | `template` | makes answers of questions |
 //! | [`whoami`] | `whoami` | shows a client to itself |
+//! | [`zone_file`] | `file` | answers from zone files |
 //! | `reply` | | replies before they become messages |
 //! | `master`, `presentation` | | records and names in the form of master files |
 //! | `address` | | names of addresses |
@@ -42,6 +43,7 @@ pub mod nsid;
 pub mod rewrite;
 pub mod template;
 pub mod whoami;
+pub mod zone_file;
 
 mod address;
 mod master;

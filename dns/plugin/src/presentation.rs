@@ -7,7 +7,7 @@ use std::fmt::Write;
 use hickory_proto::rr::Name;
 
 /// Most octets of a name in a message, length octets included.
-const LONGEST_OCTETS: usize = 255;
+pub(crate) const LONGEST_OCTETS: usize = 255;
 
 /// Most octets of a label.
 const LONGEST_LABEL_OCTETS: usize = 63;

@@ -67,7 +67,7 @@ fn fits<'t>(template: &'t plugin::Template, question: &Query) -> Option<&'t Zone
     let record_type = [template.record_type, question.query_type].contains(&RecordType::ANY)
         || template.record_type == question.query_type;
     let zones = template.zones.iter().filter(|zone| zone.contains(&question.name));
-    zones.max_by_key(|zone| zone.name().num_labels()).filter(|_zone| class && record_type)
+    zones.max_by_key(|zone| zone.name().iter().len()).filter(|_zone| class && record_type)
 }
 
 /// The reply of a template; `None` if what it makes is no record.

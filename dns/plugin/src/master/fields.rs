@@ -136,7 +136,7 @@ impl Field {
                 }
                 put_text(word, out)?;
             }
-            Self::Hex => out.extend(joined(words, &HEXLOWER_PERMISSIVE, "hexadecimal digits")?),
+            Self::Hex => out.extend(joined(words, &HEXLOWER_PERMISSIVE, "hexadecimal")?),
             Self::Base64 => out.extend(joined(words, &BASE64, "base 64")?),
             Self::Salt => put_salt(words.take()?, out)?,
             Self::Type => {
@@ -155,7 +155,7 @@ pub(super) fn generic(words: &mut Words<'_, '_>, out: &mut Vec<u8>) -> Result<()
     let word = words.take()?;
     let length: u16 = parsed(word, "is not in 0..=65535")?;
     if length > 0 || !words.rest.is_empty() {
-        out.extend(joined(words, &HEXLOWER_PERMISSIVE, "hexadecimal digits")?);
+        out.extend(joined(words, &HEXLOWER_PERMISSIVE, "hexadecimal")?);
     }
     if out.len() != usize::from(length) {
         let problem = format!("{length} octets are promised and {} given", out.len());
@@ -222,7 +222,7 @@ fn joined(
     for word in words.take_all() {
         text.extend_from_slice(word.raw);
     }
-    encoding.decode(&text).map_err(|error| first.fault(format!("this is no {what}: {error}"), ""))
+    encoding.decode(&text).map_err(|error| first.fault(format!("this is not {what}: {error}"), ""))
 }
 
 /// Appends a salt behind its length.

@@ -53,6 +53,17 @@ impl Reader {
         Self { default_ttl: Some(seconds), ..self }
     }
 
+    /// A reader for an included file: its origin is its own, the rest goes on.
+    pub(crate) fn included(&self, origin: Name) -> Self {
+        Self { origin, ..self.clone() }
+    }
+
+    /// Goes on after an included file: its times to live hold on, its names do not.
+    pub(crate) fn resume(&mut self, included: &Self) {
+        self.default_ttl = included.default_ttl;
+        self.last_ttl = included.last_ttl;
+    }
+
     /// Reads an entry.
     ///
     /// # Errors

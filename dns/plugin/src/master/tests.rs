@@ -114,7 +114,7 @@ fn wrong_records_are_told_with_their_place() {
         ("o OPT 1", "1:3: \"OPT\" is no record type"),
         ("o NULL x", "1:3: data of \"NULL\" has no form of its own"),
         ("o TYPE65280 \\# 2 01", "1:16: 2 octets are promised and 1 given"),
-        ("o TYPE65280 \\# 1 0", "1:18: this is no hexadecimal digits: invalid length at 0"),
+        ("o TYPE65280 \\# 1 0", "1:18: this is not hexadecimal: invalid length at 0"),
         ("o TXT \"a", "1:7: \" without another on its line"),
         ("o TXT \\300", "1:7: \"\\\\300\" has an escape above \\255"),
         ("o A ( 192.0.2.1", "1:5: ( without )"),

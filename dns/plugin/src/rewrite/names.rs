@@ -42,9 +42,8 @@ impl Renamed {
             name.clone_from(&self.from);
             return;
         }
-        let below = name.num_labels().saturating_sub(self.to.num_labels());
-        let labels: Vec<&[u8]> =
-            name.iter().take(usize::from(below)).chain(self.from.iter()).collect();
+        let below = name.iter().len().saturating_sub(self.to.iter().len());
+        let labels: Vec<&[u8]> = name.iter().take(below).chain(self.from.iter()).collect();
         // A name that gets too long stays what it is.
         if let Ok(mut undone) = Name::from_labels(labels) {
             undone.set_fqdn(true);
