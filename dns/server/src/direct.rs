@@ -9,13 +9,16 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
 use podway_dns_zone::direct::{Ports, Target};
 use podway_dns_zone::{
-    AskedName, Direct, Found, HOSTMASTER_LABEL, NAMESERVER_LABELS, SoaNumbers, ZoneIndex, direct,
+    Direct, Found, HOSTMASTER_LABEL, NAMESERVER_LABELS, SoaNumbers, ZoneIndex, direct,
 };
 
-use crate::query::{AA, CLASS_IN, OPCODE, QR, RA, TC_IN_OCTET_2, options_add_up, u16_at};
+pub(crate) use self::plain::PlainQuery;
+use crate::query::{AA, CLASS_IN, RA, TC_IN_OCTET_2, u16_at};
 use crate::reply::{Policy, flags};
-use crate::respond::{Replied, STREAM_OCTETS, Source, Transport};
+use crate::respond::{Replied, Source, Transport};
 use crate::wire::{HEADER_OCTETS, OPT_OCTETS, OPT_TYPE};
+
+mod plain;
 
 /// Longest name in octets (RFC 1035 §2.3.4).
 const MAX_NAME_OCTETS: usize = 255;
@@ -31,84 +34,6 @@ enum Count {
     Additionals = 10,
 }
 
-/// A query without anything unusual.
-struct PlainQuery<'m> {
-    message: &'m [u8],
-    flags: u16,
-    name: AskedName,
-    qtype: RecordType,
-    /// Octet after the question.
-    question_end: usize,
-    opt: Option<PlainOpt>,
-}
-
-/// What the OPT record of such a query says.
-#[derive(Clone, Copy)]
-struct PlainOpt {
-    payload_octets: u16,
-    dnssec_ok: bool,
-}
-
-impl<'m> PlainQuery<'m> {
-    /// Reads a query of one question in class IN and at most OPT; `None` for all else.
-    fn read(message: &'m [u8]) -> Option<Self> {
-        let flags = u16_at(message, 2)?;
-        let additionals = match message.get(4..HEADER_OCTETS)? {
-            [0, 1, 0, 0, 0, 0, 0, additionals @ (0 | 1)] => *additionals,
-            _ => return None,
-        };
-        if flags & (QR | OPCODE) != 0 {
-            return None;
-        }
-        let name = AskedName::read(&message[HEADER_OCTETS..])?;
-        let name_end = HEADER_OCTETS + name.octets();
-        let (qtype, class) = (u16_at(message, name_end)?, u16_at(message, name_end + 2)?);
-        if class != CLASS_IN {
-            return None;
-        }
-        let question_end = name_end + 4;
-        let opt = match additionals {
-            0 => None,
-            _ => Some(read_opt(&message[question_end..])?),
-        };
-        let qtype = RecordType::from(qtype);
-        Some(Self { message, flags, name, qtype, question_end, opt })
-    }
-
-    /// Octets that the reply may have.
-    fn limit(&self, transport: Transport, policy: Policy) -> usize {
-        match transport {
-            Transport::Udp => policy.udp_limit(self.opt.map(|opt| opt.payload_octets)),
-            Transport::Tcp => STREAM_OCTETS,
-        }
-    }
-
-    /// The question as it stands in the query.
-    fn question(&self) -> &'m [u8] {
-        &self.message[HEADER_OCTETS..self.question_end]
-    }
-
-    /// The name asked from its octet `at` on, the final zero included.
-    fn name_from(&self, at: usize) -> &'m [u8] {
-        &self.message[HEADER_OCTETS + at..self.question_end - 4]
-    }
-}
-
-/// Reads an OPT record of version 0 at the start of `octets`.
-fn read_opt(octets: &[u8]) -> Option<PlainOpt> {
-    let [0, type_high, type_low, high, low, _, 0, flags, _, data_high, data_low, rest @ ..] =
-        octets
-    else {
-        return None;
-    };
-    if u16::from_be_bytes([*type_high, *type_low]) != OPT_TYPE {
-        return None;
-    }
-    let data = rest.get(..usize::from(u16::from_be_bytes([*data_high, *data_low])))?;
-    let payload_octets = u16::from_be_bytes([*high, *low]);
-    options_add_up(data).then_some(PlainOpt { payload_octets, dnssec_ok: flags & 0x80 != 0 })
-}
-
 /// Writes the reply to `message` into `out`, if it is a plain question that the index can answer.
 ///
 /// `None`: `out` holds nothing of use, and the general way has to be gone.
@@ -120,7 +45,17 @@ pub fn respond_directly(
     policy: Policy,
     out: &mut Vec<u8>,
 ) -> Option<Replied> {
-    let query = PlainQuery::read(message)?;
+    reply(zone, &PlainQuery::read(message)?, transport, policy, out)
+}
+
+/// Writes the reply to `query` into `out`, if the index can answer it; see [`respond_directly`].
+pub(crate) fn reply(
+    zone: &ZoneIndex,
+    query: &PlainQuery<'_>,
+    transport: Transport,
+    policy: Policy,
+    out: &mut Vec<u8>,
+) -> Option<Replied> {
     let answer = direct(zone, &query.name, query.qtype)?;
     let reserved = if query.opt.is_some() { OPT_OCTETS } else { 0 };
     let mut writer = Writer { out, limit: query.limit(transport, policy) - reserved };
@@ -130,7 +65,7 @@ pub fn respond_directly(
             ResponseCode::NoError
         }
     };
-    writer.begin(&query, rcode, policy);
+    writer.begin(query, rcode, policy);
     let Direct { ttl, apex_at, soa, ref found } = answer;
     match found {
         Found::NxDomain | Found::NoData => writer.soa(apex_at, soa),

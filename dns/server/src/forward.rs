@@ -31,13 +31,16 @@ mod upstream;
 mod zone;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hickory_proto::op::Message;
 use podway_dns_cache::{Key, KeyFlags, OptOut, Request, Response, Ttls};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use self::config::ForwardConfig;
+pub use self::follow::Follow;
 use self::metrics::ForwardMetrics;
 use self::transport::Network;
 pub use self::transport::TlsError;
@@ -83,26 +86,84 @@ impl Renewals {
     }
 }
 
+/// Whether the next forwarder is asked too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The reply holds.
+    Stay,
+    /// The reply holds if no other forwarder has one.
+    Ask,
+}
+
 /// Forwards names of all zones.
 #[derive(Debug)]
 pub(crate) struct Forwarders {
-    /// The longest zones first.
+    /// In the order in which they are asked.
     routes: Vec<Arc<Forwarder>>,
     renewals: Mutex<mpsc::Receiver<(usize, Key)>>,
+}
+
+/// Forwarders with the work that goes on beside the queries.
+///
+/// The work ends when the last holder of this is gone.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    forwarders: Arc<Forwarders>,
+    /// What they were made of.
+    configs: Vec<ForwardConfig>,
+    own: Vec<SocketAddr>,
+    /// The order to stop, and how tasks hear it.
+    stop: watch::Sender<bool>,
+    started: AtomicBool,
+}
+
+impl Fleet {
+    /// Makes forwarders of `configs`, never to ask any of `own`; those among `earlier` that are just
+    /// the same go on with all that they know.
+    ///
+    /// # Errors
+    /// [`TlsError`]: an upstream is asked by TLS, and that cannot be set up.
+    pub(crate) fn new(
+        configs: Vec<ForwardConfig>,
+        own: Vec<SocketAddr>,
+        metrics: &ForwardMetrics,
+        earlier: &[Arc<Self>],
+    ) -> Result<Arc<Self>, TlsError> {
+        let same = |fleet: &&Arc<Self>| fleet.configs == configs && fleet.own == own;
+        if let Some(fleet) = earlier.iter().find(same) {
+            return Ok(Arc::clone(fleet));
+        }
+        let forwarders = Arc::new(Forwarders::new(configs.clone(), &own, metrics)?);
+        let (stop, started) = (watch::Sender::new(false), AtomicBool::new(false));
+        Ok(Arc::new(Self { forwarders, configs, own, stop, started }))
+    }
+
+    /// The forwarders.
+    pub(crate) fn forwarders(&self) -> &Forwarders {
+        &self.forwarders
+    }
+
+    /// Begins the work beside the queries, if nobody has.
+    pub(crate) fn start(&self) {
+        if !self.configs.is_empty() && !self.started.swap(true, Ordering::Relaxed) {
+            let stop = Stop::of(&self.stop);
+            tokio::spawn(Arc::clone(&self.forwarders).serve(stop));
+        }
+    }
 }
 
 impl Forwarders {
     /// Makes a forwarder for each of `configs`, never to ask any of `own`.
     ///
+    /// The first whose zone a name is in is asked for it.
+    ///
     /// # Errors
     /// [`TlsError`]: an upstream is asked by TLS, and that cannot be set up.
     pub(crate) fn new(
-        mut configs: Vec<ForwardConfig>,
+        configs: Vec<ForwardConfig>,
         own: &[SocketAddr],
         metrics: &ForwardMetrics,
     ) -> Result<Self, TlsError> {
-        // Stable, so that of two for one zone the first counts.
-        configs.sort_by_key(|config| std::cmp::Reverse(config.from.num_labels()));
         let (queue, renewals) = mpsc::channel(RENEWALS);
         let routes = configs.into_iter().enumerate().map(|(place, config)| {
             let dial = Arc::new(Network::new(&config)?);
@@ -119,12 +180,29 @@ impl Forwarders {
 
     /// Answers `query` from what is kept, or begins to ask.
     pub(crate) fn begin(&self, query: &Query) -> Begun {
-        let name = &query.question.name;
-        let key = key(query);
-        match self.routes.iter().find(|route| route.serves(name)) {
-            Some(route) => route.begin(key),
-            None => Begun::Reply(Given::failure(&key)),
+        match self.begin_at(0, query) {
+            Some((_, begun)) => begun,
+            None => Begun::Reply(Given::failure(&key(query))),
         }
+    }
+
+    /// Begins to ask the first forwarder from place `from` on that is there for the name, and tells
+    /// its place.
+    pub(crate) fn begin_at(&self, from: usize, query: &Query) -> Option<(usize, Begun)> {
+        let routes = self.routes.iter().enumerate().skip(from);
+        let (place, route) =
+            routes.into_iter().find(|(_, route)| route.serves(&query.question.name))?;
+        Some((place, route.begin(key(query))))
+    }
+
+    /// Whether the forwarder behind `place` is asked too after `reply`.
+    pub(crate) fn onward(&self, place: usize, reply: &Message) -> Next {
+        self.routes.get(place).map_or(Next::Stay, |route| route.next.after(reply))
+    }
+
+    /// Whether some forwarder leaves replies to be bettered by others.
+    pub(crate) fn any_goes_on(&self) -> bool {
+        self.routes.iter().any(|route| !route.next.is_never())
     }
 
     /// Renews what is kept and follows the files that name upstreams, until `stop`.
@@ -179,6 +257,12 @@ impl Given {
         let response = Arc::new(Response::failure(key, Duration::ZERO));
         Self { response, ttls: Ttls::Aged(0) }
     }
+}
+
+/// Puts the forwarders of longer zones first, so that they are asked for what is in both.
+pub(crate) fn longest_first(configs: &mut [ForwardConfig]) {
+    // Stable, so that of two for one zone the first counts.
+    configs.sort_by_key(|config| std::cmp::Reverse(config.from.num_labels()));
 }
 
 /// What tells `query` from others.

@@ -1,36 +1,39 @@
 //! Carries a message from its arrival to its reply, whatever it came by.
 //!
-//! What the zone knows is replied at once; the rest becomes a [`Later`], which the transport runs
+//! What is known here is replied at once; the rest becomes a [`Later`], which the transport runs
 //! beside its other work. Nothing that a client sends ends the server: a panic is a SERVFAIL.
 
-use std::borrow::Cow;
+mod later;
+
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
-use hickory_proto::op::ResponseCode;
-use podway_dns_cache::Kind;
-use podway_dns_zone::ZoneIndex;
+use hickory_proto::op::{Message, ResponseCode};
 
+pub(crate) use self::later::Later;
+use self::later::{Pending, Staged};
+use crate::chain::{Context, Delivery};
 use crate::clients::{Admission, Clients};
-use crate::config::ClientLimits;
-use crate::forward::{Begun, Forwarders, Given, Waiting};
+use crate::forward::Begun;
 use crate::metrics::{Entrance, Exchange, Metrics};
+use crate::observe::Seen;
 use crate::query::{Parsed, Query, parse};
 use crate::reply::{Body, Policy};
 use crate::respond::{
-    Ask, Errand, Outcome, Replied, STREAM_OCTETS, Source, Transport, envelope, respond,
+    Ask, Decision, Errand, Replied, Source, Transport, decide, envelope, refusal, refuse_malformed,
 };
+use crate::site::{Block, Site, Way};
 
-/// Answers for all transports.
+/// Answers for all transports of one address.
 #[derive(Debug)]
 pub(crate) struct Handler {
-    zone: Arc<ArcSwap<ZoneIndex>>,
-    policy: Policy,
-    forwarders: Arc<Forwarders>,
-    clients: Clients,
+    site: ArcSwap<Site>,
+    /// The address that is answered at.
+    server: SocketAddr,
+    clients: Arc<Clients>,
     metrics: Metrics,
 }
 
@@ -52,32 +55,24 @@ pub(crate) struct Arrival<'m> {
 pub(crate) enum Handled {
     /// The reply stands in the buffer; the transport records it.
     Reply(Replied),
-    /// The reply needs an upstream.
+    /// The reply needs others.
     Later(Box<Later>),
     /// There is no reply.
     Silence,
 }
 
-/// A query whose reply needs an upstream.
-#[derive(Debug)]
-pub(crate) struct Later {
-    ask: Ask,
-    waiting: Waiting,
-    client: IpAddr,
-    request_octets: usize,
-    received: Instant,
-}
+/// What a server says of itself where no block is asked.
+const NOBODY: Policy = Policy { udp_payload_octets: 1232, recursion: false };
 
 impl Handler {
-    /// Puts a handler together.
+    /// Answers at `server` for `site`.
     pub(crate) fn new(
-        zone: Arc<ArcSwap<ZoneIndex>>,
-        policy: Policy,
-        forwarders: Arc<Forwarders>,
-        clients: ClientLimits,
+        site: Arc<Site>,
+        server: SocketAddr,
+        clients: Arc<Clients>,
         metrics: Metrics,
     ) -> Self {
-        Self { zone, policy, forwarders, clients: Clients::new(clients, Instant::now()), metrics }
+        Self { site: ArcSwap::new(site), server, clients, metrics }
     }
 
     /// Where the metrics are.
@@ -85,20 +80,20 @@ impl Handler {
         &self.metrics
     }
 
-    /// Who is asked for names outside the zones.
-    pub(crate) fn forwarders(&self) -> Arc<Forwarders> {
-        Arc::clone(&self.forwarders)
+    /// What is answered now, for one or several messages.
+    pub(crate) fn site(&self) -> Guard<Arc<Site>> {
+        self.site.load()
     }
 
-    /// The zone as it is now, to answer one or several messages from.
-    pub(crate) fn zone(&self) -> Guard<Arc<ZoneIndex>> {
-        self.zone.load()
+    /// Answers for another site from now on.
+    pub(crate) fn replace(&self, site: Arc<Site>) {
+        self.site.store(site);
     }
 
     /// Deals with a message; a reply, if there is one now, is written into `out`.
     pub(crate) fn handle(
         &self,
-        zone: &ZoneIndex,
+        site: &Arc<Site>,
         arrival: Arrival<'_>,
         out: &mut Vec<u8>,
     ) -> Handled {
@@ -106,32 +101,119 @@ impl Handler {
         if !self.admits(client.ip(), received) {
             return Handled::Silence;
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.answer(zone, arrival, out)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.answer(site, arrival, out)));
         outcome.unwrap_or_else(|_payload| {
             self.metrics.panicked();
             tracing::error!(%client, "answering a query panicked");
             let Parsed::Query(query) = parse(message) else { return Handled::Silence };
             let mut body = Body::empty(ResponseCode::ServFail, false);
-            envelope(&query, transport, self.policy).encode(&mut body, out);
+            envelope(&query, transport, NOBODY).encode(&mut body, out);
             Handled::Reply(replied(&query, body.rcode, Source::Zone))
         })
     }
 
-    /// Answers from the zone or from what is kept of upstreams, or begins to ask them.
-    fn answer(&self, zone: &ZoneIndex, arrival: Arrival<'_>, out: &mut Vec<u8>) -> Handled {
-        let Arrival { message, client, transport, received } = arrival;
-        let ask = match respond(zone, message, transport, self.policy, out) {
-            Outcome::Drop => return Handled::Silence,
-            Outcome::Reply(replied) => return Handled::Reply(replied),
-            Outcome::Ask(ask) => *ask,
+    /// Answers now, or begins to ask those who know.
+    fn answer(&self, site: &Arc<Site>, arrival: Arrival<'_>, out: &mut Vec<u8>) -> Handled {
+        let Arrival { message, transport, .. } = arrival;
+        if let Some((block, replied)) = site.reply_directly(message, transport, out) {
+            self.see(block, &arrival, replied.source, out);
+            return Handled::Reply(replied);
+        }
+        let query = match parse(message) {
+            Parsed::Silence => return Handled::Silence,
+            Parsed::Malformed(malformed) => {
+                return Handled::Reply(refuse_malformed(malformed, out));
+            }
+            Parsed::Query(query) => query,
         };
-        match self.forwarders.begin(&asked(&ask)) {
-            Begun::Reply(given) => Handled::Reply(self.pass_on(ask, &given, transport, out)),
+        let Some(block) = site.block_of(&query.question) else {
+            let rcode = refusal(&query).unwrap_or(ResponseCode::Refused);
+            envelope(&query, transport, NOBODY).encode(&mut Body::empty(rcode, false), out);
+            return Handled::Reply(replied(&query, rcode, Source::Protocol));
+        };
+        let handled = match (&block.way, refusal(&query)) {
+            (_, Some(rcode)) => {
+                let mut body = Body::empty(rcode, false);
+                envelope(&query, transport, block.policy).encode(&mut body, out);
+                Handled::Reply(replied(&query, rcode, Source::Protocol))
+            }
+            (Way::Plain(zone), None) => {
+                let index = zone.as_ref().map(|zone| zone.load());
+                let decision = decide(index.as_deref().map(AsRef::as_ref), &query);
+                self.decided(site, block, (query, decision), arrival, out)
+            }
+            (Way::Staged, None) => self.staged(site, block, query, arrival, out),
+        };
+        if let Handled::Reply(replied) = &handled {
+            self.see(block, &arrival, replied.source, out);
+        }
+        handled
+    }
+
+    /// Answers as the index decided, or begins to ask upstreams.
+    fn decided(
+        &self,
+        site: &Arc<Site>,
+        block: &Arc<Block>,
+        (query, decision): (Query, Decision),
+        arrival: Arrival<'_>,
+        out: &mut Vec<u8>,
+    ) -> Handled {
+        let transport = arrival.transport;
+        let errand = match decision {
+            Decision::Reply(mut body, source) => {
+                envelope(&query, transport, block.policy).encode(&mut body, out);
+                return Handled::Reply(replied(&query, body.rcode, source));
+            }
+            // Another block may know where the alias leads.
+            Decision::Ask(Errand::Follow(_)) if !site.has_one_block() => {
+                return self.staged(site, block, query, arrival, out);
+            }
+            Decision::Ask(errand) => errand,
+        };
+        let ask = Ask { query, errand };
+        match block.fleet.forwarders().begin(&ask.asked()) {
+            Begun::Reply(given) => {
+                Handled::Reply(ask.pass_on(&given, block.policy, transport, out))
+            }
             Begun::Wait(waiting) => {
-                let (waiting, client, request_octets) = (*waiting, client.ip(), message.len());
-                Handled::Later(Box::new(Later { ask, waiting, client, request_octets, received }))
+                let pending = Pending::Upstream { ask, waiting: *waiting };
+                Handled::Later(Box::new(Later::new(Arc::clone(block), arrival, pending)))
             }
         }
+    }
+
+    /// Answers by the stages: at once, unless one of them has to wait.
+    fn staged(
+        &self,
+        site: &Arc<Site>,
+        block: &Arc<Block>,
+        query: Query,
+        arrival: Arrival<'_>,
+        out: &mut Vec<u8>,
+    ) -> Handled {
+        let Arrival { client, transport, .. } = arrival;
+        let edns = query.opt.and_then(|_| Message::from_vec(arrival.message).ok()?.edns);
+        let context = Context { site: Arc::clone(site), client, transport, edns, depth: 0 };
+        let mut staged = Staged::begin(Arc::clone(block), query, context);
+        match staged.try_now() {
+            Some(said) if said.delivery == Delivery::Never => Handled::Silence,
+            Some(said) => Handled::Reply(said.write(staged.query(), block.policy, transport, out)),
+            None => {
+                let pending = Pending::Staged(staged);
+                Handled::Later(Box::new(Later::new(Arc::clone(block), arrival, pending)))
+            }
+        }
+    }
+
+    /// Has those who watch a block see a reply.
+    fn see(&self, block: &Block, arrival: &Arrival<'_>, source: Source, reply: &[u8]) {
+        if block.observers.is_nobody() {
+            return;
+        }
+        let Arrival { message: query, client, transport, received } = *arrival;
+        let (server, duration) = (self.server, received.elapsed());
+        block.observers.see(&Seen { query, reply, client, server, transport, duration, source });
     }
 
     /// Whether a message of `client` is looked at.
@@ -147,45 +229,34 @@ impl Handler {
         false
     }
 
-    /// Waits for upstreams, writes the reply into `out` and records it.
+    /// Waits for the others, writes the reply into `out` and records it; `out` stays empty where the
+    /// client gets none.
     pub(crate) async fn finish(&self, later: Later, entrance: &Entrance, out: &mut Vec<u8>) {
-        let Later { ask, waiting, client, request_octets, received } = later;
-        let given = waiting.finish().await;
-        let replied = self.pass_on(ask, &given, entrance.transport, out);
-        let (response_octets, duration) = (out.len(), received.elapsed());
-        entrance.record(&Exchange { replied, client, request_octets, response_octets, duration });
-    }
-
-    /// Writes what upstreams said, as the answer or as the end of a chain of aliases.
-    fn pass_on(&self, ask: Ask, given: &Given, transport: Transport, out: &mut Vec<u8>) -> Replied {
-        let limit = match ask.errand {
-            Errand::Forward => envelope(&ask.query, transport, self.policy).limit,
-            Errand::Follow(_) => STREAM_OCTETS,
-        };
-        given.write(&asked(&ask), self.policy, limit, out);
-        let Ask { query, errand } = ask;
-        match errand {
-            Errand::Forward => replied(&query, given.response.rcode().into(), Source::Upstream),
-            Errand::Follow(alias) => {
-                let said = given.response.kind() != Kind::Failure;
-                let mut body = alias.0.finish(said.then_some(&out[..]));
-                envelope(&query, transport, self.policy).encode(&mut body, out);
-                replied(&query, body.rcode, Source::Zone)
+        let Later { block, pending, client, request_octets, received, message } = later;
+        let transport = entrance.transport;
+        let replied = match pending {
+            Pending::Upstream { ask, waiting } => {
+                let given = waiting.finish().await;
+                ask.pass_on(&given, block.policy, transport, out)
             }
-        }
-    }
-}
-
-/// The query that upstreams are asked on behalf of the client.
-fn asked(ask: &Ask) -> Cow<'_, Query> {
-    match &ask.errand {
-        Errand::Forward => Cow::Borrowed(&ask.query),
-        Errand::Follow(alias) => Cow::Owned(alias.0.query(&ask.query)),
+            Pending::Staged(mut staged) => {
+                let said = staged.wait().await;
+                if said.delivery == Delivery::Never {
+                    return out.clear();
+                }
+                said.write(staged.query(), block.policy, transport, out)
+            }
+        };
+        let (response_octets, duration) = (out.len(), received.elapsed());
+        let arrival = Arrival { message: &message, client, transport, received };
+        self.see(&block, &arrival, replied.source, out);
+        let client = client.ip();
+        entrance.record(&Exchange { replied, client, request_octets, response_octets, duration });
     }
 }
 
 /// What a reply to `query` was.
-fn replied(query: &Query, rcode: ResponseCode, source: Source) -> Replied {
+pub(crate) fn replied(query: &Query, rcode: ResponseCode, source: Source) -> Replied {
     let dnssec_ok = query.opt.is_some_and(|opt| opt.dnssec_ok);
     Replied { rcode, qtype: Some(query.question.qtype), source, dnssec_ok }
 }

@@ -5,9 +5,11 @@
 //! clients depend on more, what CoreDNS does.
 //!
 //! ```text
-//! datagram or stream --> handler --> respond (pure) --> reply
-//!                           |            |
-//!                           +-- forward <+ not ours, or an alias that leads outside
+//! datagram or stream --> handler --> site: the block of the longest zone
+//!                           |          |
+//!                           |          +--> direct, respond: only the index and upstreams have a say
+//!                           |          +--> chain: every other plugin of the block, in order
+//!                           +-- forward: not ours, or an alias that leads outside
 //! ```
 //!
 //! | module | owns |
@@ -19,7 +21,12 @@
 //! | [`resolv_conf`] | pure: upstreams from `resolv.conf` |
 //! | `listen`, `endpoint`, `mmsg`, `udp`, `frames`, `tcp` | sockets and the loops over them |
 //! | `clients` | pure: what each client may ask |
-//! | `handler`, `server` | what ties them together |
+//! | `site` | the server blocks of an address, and the one that a name belongs to |
+//! | `chain` | the plugins of a block as stages, one after the other |
+//! | `blueprint` | from a Corefile to server blocks at work; what is not served |
+//! | `keeper` | files of plugins, followed |
+//! | `observe` | the lines of `log` and `errors` |
+//! | `handler`, `server` | what ties them together; replacing what is answered |
 //! | [`metrics`] | counters under CoreDNS's names |
 //!
 //! The listeners of hickory-server are not used (0.26.3 was read): its UDP loop replies with
@@ -30,6 +37,8 @@
 #![deny(unsafe_code)]
 
 mod alias;
+mod blueprint;
+mod chain;
 mod clients;
 mod config;
 mod direct;
@@ -37,28 +46,32 @@ mod endpoint;
 mod forward;
 mod frames;
 mod handler;
+mod keeper;
 mod listen;
 pub mod metrics;
 mod mmsg;
+mod observe;
 mod query;
 mod reply;
 pub mod resolv_conf;
 pub mod respond;
 mod server;
+mod site;
 mod tcp;
 mod udp;
 mod wire;
 
+pub use blueprint::{Blueprint, Ground, NotServed};
 pub use config::{ClientLimits, ServerConfig, StreamLimits};
-pub use forward::TlsError;
 pub use forward::config::{
-    AllUnhealthy, ForwardConfig, ForwardLimits, HealthCheck, MixedCase, Protocol, Selection,
-    StreamReuse, Target, TlsIdentity, TlsTrust, Upstream, UpstreamError,
+    AllUnhealthy, ForwardConfig, ForwardLimits, HealthCheck, Keep, MixedCase, NextOn, Protocol,
+    Selection, ShownTtl, StreamReuse, Target, TlsIdentity, TlsTrust, Upstream, UpstreamError,
 };
+pub use forward::{Follow, TlsError};
 pub use listen::ListenError;
 pub use metrics::Metrics;
 pub use podway_dns_cache::{CachePolicy, Prefetch, ServeStale, TtlRange};
 pub use query::{Query, QueryOpt, Question};
 pub use reply::Policy;
 pub use respond::{Outcome, Transport, respond};
-pub use server::{BindError, ListenErrors, Server};
+pub use server::{BindError, Control, ListenErrors, Server};

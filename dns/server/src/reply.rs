@@ -45,6 +45,10 @@ pub(crate) struct Body {
     pub(crate) additionals: Vec<Record>,
     /// Whether `answers` lacks something already.
     pub(crate) truncated: bool,
+    /// Whether the order of addresses has a meaning, and must stay.
+    pub(crate) ordered: bool,
+    /// Options of OPT in wire form; they count only where the query has OPT.
+    pub(crate) options: Vec<u8>,
 }
 
 impl Body {
@@ -58,6 +62,8 @@ impl Body {
             authorities: Vec::new(),
             additionals: Vec::new(),
             truncated: false,
+            ordered: false,
+            options: Vec::new(),
         }
     }
 }
@@ -88,9 +94,10 @@ impl Envelope<'_> {
     /// The answers of `body` are left in another order.
     pub(crate) fn encode(self, body: &mut Body, out: &mut Vec<u8>) {
         let is_address = |record: &Record| matches!(record.data, RData::A(_) | RData::AAAA(_));
-        let order = if body.answers.iter().all(is_address) { Order::Random } else { Order::Given };
+        let shuffled = !body.ordered && body.answers.iter().all(is_address);
+        let order = if shuffled { Order::Random } else { Order::Given };
         let complete = self.attempt(body, order, out);
-        if !complete && order == Order::Given {
+        if !complete && order == Order::Given && !body.ordered {
             self.attempt(body, Order::Random, out);
         }
     }
@@ -101,7 +108,7 @@ impl Envelope<'_> {
         let flags = flags(query.flags, body.rcode)
             | if body.authoritative { AA } else { 0 }
             | if policy.recursion { RA } else { 0 };
-        let reserved = if query.opt.is_some() { OPT_OCTETS } else { 0 };
+        let reserved = query.opt.map_or(0, |_| OPT_OCTETS + body.options.len());
         let mut writer = MessageWriter::begin(out, query.id, flags, limit, reserved);
         writer.question(&query.question);
         let complete = write_all(&mut writer, Section::Answer, &body.aliases)
@@ -111,7 +118,8 @@ impl Envelope<'_> {
             // What does not fit is left out without TC: nobody has to come back for it.
             write_all(&mut writer, Section::Additional, &body.additionals);
         }
-        writer.finish(reply_opt(query, policy, body.rcode), body.truncated || !complete);
+        let opt = reply_opt(query, policy, body.rcode).map(|opt| (opt, &*body.options));
+        writer.finish(opt, body.truncated || !complete);
         complete
     }
 }

@@ -9,7 +9,7 @@ use podway_dns_zone::{Answer, ZoneIndex, answer};
 
 use crate::alias::{Chase, Followed, follow};
 pub use crate::direct::respond_directly;
-use crate::query::{CLASS_IN, Parsed, Query, parse};
+use crate::query::{CLASS_IN, Malformed, Parsed, Query, parse};
 use crate::reply::{Body, Envelope, Policy, encode_malformed};
 
 /// Largest message on a stream: its length is a number of 16 bits (RFC 1035 §4.2.2).
@@ -31,6 +31,8 @@ pub enum Source {
     Zone,
     /// An upstream, or the lack of one.
     Upstream,
+    /// Another plugin.
+    Plugin,
     /// The protocol: the message could not be a question to anybody.
     Protocol,
 }
@@ -110,15 +112,11 @@ pub fn respond_generally(
     let query = match parse(message) {
         Parsed::Silence => return Outcome::Drop,
         Parsed::Malformed(malformed) => {
-            encode_malformed(&malformed, out);
-            let qtype = malformed.question.map(|question| question.qtype);
-            let rcode = malformed.rcode;
-            let source = Source::Protocol;
-            return Outcome::Reply(Replied { rcode, qtype, source, dnssec_ok: false });
+            return Outcome::Reply(refuse_malformed(malformed, out));
         }
         Parsed::Query(query) => query,
     };
-    match decide(zone, &query) {
+    match decide(Some(zone), &query) {
         Decision::Reply(mut body, source) => {
             envelope(&query, transport, policy).encode(&mut body, out);
             let qtype = Some(query.question.qtype);
@@ -139,23 +137,30 @@ pub(crate) fn envelope(query: &Query, transport: Transport, policy: Policy) -> E
 }
 
 /// What a well-formed query gets.
-enum Decision {
+pub(crate) enum Decision {
     /// This.
     Reply(Body, Source),
     /// What an upstream says.
     Ask(Errand),
 }
 
-/// Decides what a well-formed query gets.
-fn decide(zone: &ZoneIndex, query: &Query) -> Decision {
+/// The error that a well-formed query gets whatever it asks for, if any.
+pub(crate) fn refusal(query: &Query) -> Option<ResponseCode> {
+    if query.opt.is_some_and(|opt| opt.version != 0) {
+        return Some(ResponseCode::BADVERS);
+    }
+    let is_transfer = matches!(query.question.qtype, RecordType::AXFR | RecordType::IXFR);
+    is_transfer.then_some(ResponseCode::Refused)
+}
+
+/// Decides what a well-formed query gets from the index, where there is one.
+pub(crate) fn decide(zone: Option<&ZoneIndex>, query: &Query) -> Decision {
     let question = &query.question;
     let protocol = |rcode| Decision::Reply(Body::empty(rcode, false), Source::Protocol);
-    if query.opt.is_some_and(|opt| opt.version != 0) {
-        return protocol(ResponseCode::BADVERS);
+    if let Some(rcode) = refusal(query) {
+        return protocol(rcode);
     }
-    if matches!(question.qtype, RecordType::AXFR | RecordType::IXFR) {
-        return protocol(ResponseCode::Refused);
-    }
+    let Some(zone) = zone else { return Decision::Ask(Errand::Forward) };
     let found = answer(zone, &question.name, question.qtype);
     if matches!(found, Answer::NotOurs) {
         return Decision::Ask(Errand::Forward);
@@ -178,6 +183,13 @@ fn decide(zone: &ZoneIndex, query: &Query) -> Decision {
         },
     };
     Decision::Reply(body, Source::Zone)
+}
+
+/// The reply to a message that is no query, written into `out`.
+pub(crate) fn refuse_malformed(malformed: Malformed, out: &mut Vec<u8>) -> Replied {
+    encode_malformed(&malformed, out);
+    let qtype = malformed.question.map(|question| question.qtype);
+    Replied { rcode: malformed.rcode, qtype, source: Source::Protocol, dnssec_ok: false }
 }
 
 /// A reply without answers.

@@ -1,26 +1,35 @@
-//! A server from its sockets to its end.
+//! A server from its sockets to its end, and what it answers meanwhile.
+//!
+//! What is answered can be replaced while it runs. An address that stays keeps its sockets: what
+//! waits in them is answered as the new configuration says, and nothing is lost.
+
+mod listener;
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use podway_dns_zone::ZoneIndex;
 use thiserror::Error as ThisError;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::config::{ServerConfig, StreamLimits};
+pub(crate) use self::listener::Point;
+use self::listener::{Listener, Serving};
+use crate::blueprint::Blueprint;
+use crate::clients::Clients;
+use crate::config::{ClientLimits, ServerConfig};
 use crate::forward::config::Target;
-use crate::forward::{Forwarders, TlsError};
-use crate::handler::Handler;
+use crate::forward::{Fleet, TlsError, longest_first};
 use crate::listen::{ListenError, Sockets, open};
 use crate::metrics::Metrics;
 use crate::reply::Policy;
 use crate::resolv_conf::is_own;
-use crate::{tcp, udp};
+use crate::site::{Block, Site};
 
 /// Why a server cannot be made.
 #[derive(Debug, ThisError)]
@@ -40,6 +49,9 @@ pub enum BindError {
     /// An upstream is asked by TLS, and that cannot be set up.
     #[error("upstreams cannot be asked by TLS")]
     Tls(#[from] TlsError),
+    /// The server has ended.
+    #[error("the server has ended")]
+    Ended,
 }
 
 /// All addresses that cannot be listened on, with their reasons.
@@ -64,9 +76,28 @@ impl Error for ListenErrors {}
 /// Queries that come before [`Server::run`] wait in the sockets.
 #[derive(Debug)]
 pub struct Server {
-    sockets: Vec<Sockets>,
-    handler: Arc<Handler>,
-    streams: StreamLimits,
+    listeners: Vec<Listener>,
+    shared: Shared,
+    orders: mpsc::Receiver<Order>,
+    control: Control,
+}
+
+/// What all listeners have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) metrics: Metrics,
+}
+
+/// Replaces what a running server answers.
+#[derive(Debug, Clone)]
+pub struct Control(mpsc::Sender<Order>);
+
+/// One replacement.
+#[derive(Debug)]
+struct Order {
+    blueprint: Blueprint,
+    outcome: oneshot::Sender<Result<(), BindError>>,
 }
 
 /// The order to stop, as the tasks see it.
@@ -74,6 +105,11 @@ pub struct Server {
 pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
+    /// The order that `sender` gives.
+    pub(crate) fn of(sender: &watch::Sender<bool>) -> Self {
+        Self(sender.subscribe())
+    }
+
     /// Waits for the order.
     pub(crate) async fn ordered(&mut self) {
         // That nobody is left to give the order is an order too.
@@ -81,8 +117,21 @@ impl Stop {
     }
 }
 
+impl Control {
+    /// Answers as `blueprint` says from now on, or goes on as before.
+    ///
+    /// # Errors
+    /// [`BindError::Listen`] names every address that cannot be listened on; nothing has changed.
+    pub async fn replace(&self, blueprint: Blueprint) -> Result<(), BindError> {
+        let (outcome, done) = oneshot::channel();
+        let order = Order { blueprint, outcome };
+        self.0.send(order).await.map_err(|_ended| BindError::Ended)?;
+        done.await.map_err(|_ended| BindError::Ended)?
+    }
+}
+
 impl Server {
-    /// Opens all sockets, or none.
+    /// Opens all sockets, or none, and answers the same at each of them.
     ///
     /// # Errors
     /// [`BindError::Listen`] names every address that cannot be listened on.
@@ -90,17 +139,8 @@ impl Server {
         if config.listen.is_empty() {
             return Err(BindError::NoAddress);
         }
-        let mut sockets = Vec::new();
-        let mut failures = Vec::new();
-        for address in &config.listen {
-            match open(*address, config.workers.get()) {
-                Ok(opened) => sockets.push(opened),
-                Err(error) => failures.push(error),
-            }
-        }
-        if !failures.is_empty() {
-            return Err(BindError::Listen(ListenErrors(failures)));
-        }
+        let points = config.listen.iter().map(|address| (*address, config.workers.get()));
+        let sockets = open_all(points)?;
         let listening = sockets.iter().map(|sockets| sockets.address);
         let own: Vec<_> = listening.chain(config.own).collect();
         for target in config.forward.iter().flat_map(|forward| &forward.to) {
@@ -111,25 +151,60 @@ impl Server {
             }
         }
         let metrics = Metrics::default();
-        let forwarders = Arc::new(Forwarders::new(config.forward, &own, metrics.forward())?);
+        let mut forward = config.forward;
+        longest_first(&mut forward);
+        let fleet = Fleet::new(forward, own, metrics.forward(), &[])?;
         let policy = Policy {
             udp_payload_octets: config.udp_payload_octets,
-            recursion: !forwarders.is_empty(),
+            recursion: !fleet.forwarders().is_empty(),
         };
-        let handler = Arc::new(Handler::new(zone, policy, forwarders, config.clients, metrics));
-        Ok(Self { sockets, handler, streams: config.streams })
+        let block = Arc::new(Block::usual(zone, policy, fleet));
+        let root = hickory_proto::rr::Name::root();
+        let site = Arc::new(Site::new(vec![(vec![root], block)], config.streams));
+        let shared = Shared::new(config.clients, metrics);
+        let listeners = sockets.into_iter().zip(&config.listen).map(|(sockets, asked)| {
+            let point = (*asked, config.workers.get());
+            Listener::new(point, sockets, Arc::clone(&site), &shared)
+        });
+        Ok(Self::with(listeners.collect(), shared))
+    }
+
+    /// Opens all sockets of `blueprint`, or none.
+    ///
+    /// # Errors
+    /// [`BindError::Listen`] names every address that cannot be listened on.
+    pub fn bind_blueprint(
+        blueprint: Blueprint,
+        clients: ClientLimits,
+        metrics: Metrics,
+    ) -> Result<Self, BindError> {
+        let shared = Shared::new(clients, metrics);
+        let mut listeners = Vec::new();
+        listener::replace(&mut listeners, blueprint, &shared)?;
+        Ok(Self::with(listeners, shared))
+    }
+
+    fn with(listeners: Vec<Listener>, shared: Shared) -> Self {
+        let (sender, orders) = mpsc::channel(1);
+        Self { listeners, shared, orders, control: Control(sender) }
+    }
+
+    /// What replaces the blueprint while the server runs.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 
     /// The addresses listened on, with the ports that were chosen where none was asked for.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().map(|sockets| sockets.address).collect()
+        self.listeners.iter().map(Listener::address).collect()
     }
 
     /// What the server counts.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
-        self.handler.metrics()
+        &self.shared.metrics
     }
 
     /// Answers until `shutdown` is ready, then finishes what is under way, within a second.
@@ -137,31 +212,59 @@ impl Server {
     /// # Errors
     /// A socket could not be used; the others have been closed.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
-        let (order, ordered) = watch::channel(false);
+        let Self { mut listeners, shared, mut orders, control: _control } = self;
         let mut tasks = JoinSet::new();
-        for Sockets { udp, tcp, .. } in self.sockets {
-            for socket in udp {
-                let handler = Arc::clone(&self.handler);
-                tasks.spawn(udp::serve(socket, handler, Stop(ordered.clone())));
-            }
-            let handler = Arc::clone(&self.handler);
-            tasks.spawn(tcp::serve(tcp, handler, self.streams, Stop(ordered.clone())));
-        }
-        let background = tokio::spawn(self.handler.forwarders().serve(Stop(ordered.clone())));
+        listeners.iter_mut().for_each(|listener| listener.start(&mut tasks));
         tokio::pin!(shutdown);
-        let mut outcome = tokio::select! {
-            () = &mut shutdown => Ok(()),
-            Some(ended) = tasks.join_next() => flatten(ended),
+        let mut outcome = loop {
+            tokio::select! {
+                () = &mut shutdown => break Ok(()),
+                Some(ended) = tasks.join_next() => {
+                    let Serving { listener, outcome } = flatten(ended);
+                    // A listener that was let go ends without a word.
+                    let is_ours = listeners.iter().any(|own| Some(own.number()) == listener);
+                    if outcome.is_err() || is_ours {
+                        break outcome;
+                    }
+                }
+                Some(Order { blueprint, outcome }) = orders.recv() => {
+                    let replaced = listener::replace(&mut listeners, blueprint, &shared);
+                    listeners.iter_mut().for_each(|listener| listener.start(&mut tasks));
+                    // Whoever gave the order may have gone.
+                    drop(outcome.send(replaced));
+                }
+            }
         };
-        order.send_replace(true);
+        listeners.iter().for_each(Listener::stop);
         while let Some(ended) = tasks.join_next().await {
-            outcome = outcome.and(flatten(ended));
+            outcome = outcome.and(flatten(ended).outcome);
         }
-        outcome.and(background.await.map_err(io::Error::other))
+        outcome
     }
 }
 
+impl Shared {
+    fn new(clients: ClientLimits, metrics: Metrics) -> Self {
+        Self { clients: Arc::new(Clients::new(clients, Instant::now())), metrics }
+    }
+}
+
+/// Opens the sockets of each address with its number of workers, or none.
+pub(crate) fn open_all(
+    points: impl Iterator<Item = (SocketAddr, usize)>,
+) -> Result<Vec<Sockets>, BindError> {
+    let mut sockets = Vec::new();
+    let mut failures = Vec::new();
+    for (address, workers) in points {
+        match open(address, workers) {
+            Ok(opened) => sockets.push(opened),
+            Err(error) => failures.push(error),
+        }
+    }
+    if failures.is_empty() { Ok(sockets) } else { Err(BindError::Listen(ListenErrors(failures))) }
+}
+
 /// How a task ended.
-fn flatten(ended: Result<io::Result<()>, tokio::task::JoinError>) -> io::Result<()> {
-    ended.unwrap_or_else(|error| Err(io::Error::other(error)))
+fn flatten(ended: Result<Serving, tokio::task::JoinError>) -> Serving {
+    ended.unwrap_or_else(|error| Serving { listener: None, outcome: Err(io::Error::other(error)) })
 }

@@ -41,9 +41,9 @@ const LAST_READS: usize = 64;
 pub(crate) async fn serve(
     listener: std::net::TcpListener,
     handler: Arc<Handler>,
-    limits: StreamLimits,
     mut stop: Stop,
 ) -> io::Result<()> {
+    let limits = handler.site().streams;
     let listener = TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
     let entrance = Arc::new(Entrance::new(handler.metrics(), address, Transport::Tcp));
@@ -58,6 +58,7 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, client, slot)) => {
+                let limits = handler.site().streams;
                 let Some(seat) = seats.take(client.ip(), limits.connections_of_client) else {
                     handler.metrics().client_limited();
                     tracing::debug!(%client, "connection closed: the client has too many");
@@ -242,7 +243,7 @@ impl Connection {
         let (request_octets, received) = (message.len(), Instant::now().into_std());
         let arrival = Arrival { message, client, transport, received };
         let mut reply = Vec::new();
-        let handled = self.handler.handle(&self.handler.zone(), arrival, &mut reply);
+        let handled = self.handler.handle(&self.handler.site(), arrival, &mut reply);
         match handled {
             Handled::Silence => Ok(()),
             Handled::Reply(replied) => {
@@ -268,6 +269,9 @@ impl Connection {
 
     /// Sends one reply.
     async fn write(&mut self, reply: &[u8]) -> io::Result<()> {
+        if reply.is_empty() {
+            return Ok(());
+        }
         let framed = framed(reply).ok_or(io::ErrorKind::InvalidData)?;
         let written = timeout(self.limits.write, self.writer.write_all(&framed)).await;
         let outcome = written.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()));

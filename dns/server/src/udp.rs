@@ -114,7 +114,7 @@ impl Worker {
     /// Answers the first `count` datagrams, now or later.
     fn answer(&mut self, count: usize) {
         let received = Instant::now().into_std();
-        let zone = self.handler.zone();
+        let site = self.handler.site();
         for (query, room) in self.queries[..count].iter().zip(&mut self.replies) {
             let Some((message, path)) = query.datagram() else { continue };
             // There is nobody at these to receive a reply.
@@ -123,7 +123,7 @@ impl Worker {
             }
             let arrival =
                 Arrival { message, client: path.client, transport: Transport::Udp, received };
-            match self.handler.handle(&zone, arrival, &mut room.octets) {
+            match self.handler.handle(&site, arrival, &mut room.octets) {
                 Handled::Silence => {}
                 Handled::Reply(replied) => room.reply = Some((replied, path)),
                 Handled::Later(later) => {
@@ -136,7 +136,7 @@ impl Worker {
                 }
             }
         }
-        drop(zone);
+        drop(site);
         self.record(count, received.elapsed());
     }
 
@@ -199,6 +199,9 @@ async fn finish(
 ) {
     let mut octets = Vec::new();
     handler.finish(later, &entrance, &mut octets).await;
+    if octets.is_empty() {
+        return;
+    }
     send(&handler, &endpoint, &[Datagram { octets: &octets, path }]).await;
 }
 

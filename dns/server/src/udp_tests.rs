@@ -5,14 +5,17 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use arc_swap::ArcSwap;
+use hickory_proto::rr::Name;
 use podway_cluster_model::snapshot::Snapshot;
 use podway_dns_zone::{ZoneConfig, ZoneIndex};
 
 use super::*;
-use crate::config::ClientLimits;
-use crate::forward::Forwarders;
+use crate::clients::Clients;
+use crate::config::{ClientLimits, StreamLimits};
+use crate::forward::Fleet;
 use crate::metrics::Metrics;
 use crate::reply::Policy;
+use crate::site::{Block, Site};
 
 /// A worker for the zone of a cluster without Services.
 fn worker() -> Worker {
@@ -20,9 +23,13 @@ fn worker() -> Worker {
     let zone = Arc::new(ArcSwap::from_pointee(zone.rebuild(&Snapshot::default(), 1)));
     let policy = Policy { udp_payload_octets: 1232, recursion: false };
     let metrics = Metrics::default();
-    let forwarder = Forwarders::new(Vec::new(), &[], metrics.forward()).map(Arc::new).unwrap();
-    let handler = Handler::new(zone, policy, forwarder, ClientLimits::default(), metrics);
+    let fleet = Fleet::new(Vec::new(), Vec::new(), metrics.forward(), &[]).unwrap();
+    let block = Arc::new(Block::usual(zone, policy, fleet));
+    let site = Site::new(vec![(vec![Name::root()], block)], StreamLimits::default());
+    let clients = Arc::new(Clients::new(ClientLimits::default(), std::time::Instant::now()));
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let handler = Handler::new(Arc::new(site), address, clients, metrics);
     socket.set_nonblocking(true).unwrap();
     Worker::new(Endpoint::new(socket).unwrap(), Arc::new(handler)).unwrap()
 }

@@ -119,14 +119,17 @@ impl<'a> MessageWriter<'a> {
         Ok(())
     }
 
-    /// Ends the message: OPT, if any, and the counts.
-    pub(crate) fn finish(mut self, opt: Option<Opt>, truncated: bool) {
-        if let Some(opt) = opt {
+    /// Ends the message: OPT, if any, with its options in wire form, and the counts.
+    pub(crate) fn finish(mut self, opt: Option<(Opt, &[u8])>, truncated: bool) {
+        if let Some((opt, options)) = opt {
             self.out.push(0);
             self.u16(OPT_TYPE);
             self.u16(opt.payload_octets);
             self.out.extend_from_slice(&[opt.rcode_high, 0, u8::from(opt.dnssec_ok) << 7, 0]);
-            self.u16(0);
+            // Options that are longer than a message can be are none.
+            let octets = u16::try_from(options.len()).unwrap_or(0);
+            self.u16(octets);
+            self.out.extend_from_slice(&options[..usize::from(octets)]);
             self.counts[Section::Additional as usize] += 1;
         }
         for (count, at) in self.counts.iter().zip([6, 8, 10]) {

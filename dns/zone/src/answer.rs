@@ -69,6 +69,7 @@ pub fn answer(index: &ZoneIndex, name: &Name, record_type: RecordType) -> Answer
         return Answer::Refused;
     }
     let node = match locate(tables, config, zone, &lowered) {
+        Existence::Missing if config.falls_through(&lowered) => return Answer::NotOurs,
         Existence::Missing => return Answer::NxDomain { soa: soa() },
         Existence::NotOurs => return Answer::NotOurs,
         Existence::Exists(Node::Alias(target)) => return alias(name, record_type, target, origin),

@@ -3,16 +3,18 @@
 //! The options are those of CoreDNS's `kubernetes` plugin. Reading them from a file or from flags is
 //! up to the caller; a configuration that exists is valid.
 
-use std::collections::BTreeSet;
-
 use hickory_proto::ProtoError;
 use hickory_proto::rr::Name;
-use podway_cluster_model::name::{NameError, Namespace, ServiceName};
+use podway_cluster_model::name::{NameError, ServiceName};
 use thiserror::Error;
 
 use crate::qname::QName;
 use crate::service::{ServiceKey, service_key};
 use crate::zones::{MissingPointer, ReverseZone, Zone, ZoneKind};
+
+mod rules;
+
+pub use self::rules::{EmptyServices, EndpointUse, Exposure, PodMode, PodNames, ServiceRules};
 
 /// Why a configuration cannot be.
 #[derive(Debug, Clone, Error)]
@@ -100,58 +102,6 @@ impl Default for Ttl {
     }
 }
 
-/// Which names `<address>.<namespace>.pod.<zone>` exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PodMode {
-    /// None.
-    Disabled,
-    /// Every address in an existing namespace, whether or not a pod has it.
-    ///
-    /// Lets any client obtain a name for any address; it is the default because pods of existing
-    /// clusters count on it.
-    #[default]
-    Insecure,
-    /// Those of pods that have the address.
-    Verified,
-}
-
-/// What the name of a pod (`targetRef`) is to an endpoint without a host name.
-///
-/// An endpoint with a host name is known by that alone. One without always answers to its dashed
-/// address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PodNames {
-    /// Nothing: only the dashed address is a name, as in CoreDNS without `endpoint_pod_names`.
-    Unused,
-    /// One more name with addresses; SRV and PTR records keep naming the dashed address, so that
-    /// whoever compares them with another server's sees no difference.
-    #[default]
-    Answered,
-    /// The name that SRV and PTR records give, as in CoreDNS with `endpoint_pod_names`.
-    Published,
-}
-
-/// Which namespaces have names.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Exposure {
-    /// All that exist.
-    #[default]
-    All,
-    /// Those listed, when they exist.
-    Only(BTreeSet<Namespace>),
-}
-
-impl Exposure {
-    /// Whether names of `namespace` may exist.
-    #[must_use]
-    pub fn includes(&self, namespace: &Namespace) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(listed) => listed.contains(namespace),
-        }
-    }
-}
-
 /// Everything that is fixed about the zones; valid by construction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneConfig {
@@ -159,9 +109,11 @@ pub struct ZoneConfig {
     primary: Zone,
     /// Every other zone, forward and reverse.
     others: Vec<Zone>,
+    /// Zones in which a name that does not exist may be somebody else's.
+    shared: Vec<QName>,
     ttl: Ttl,
     pods: PodMode,
-    pod_names: PodNames,
+    services: ServiceRules,
     namespaces: Exposure,
     nameserver: ServiceName,
     nameserver_key: ServiceKey,
@@ -181,9 +133,10 @@ impl ZoneConfig {
         Self {
             primary: Zone::forward(domain)?,
             others: Vec::new(),
+            shared: Vec::new(),
             ttl: Ttl::default(),
             pods: PodMode::default(),
-            pod_names: PodNames::default(),
+            services: ServiceRules::default(),
             namespaces: Exposure::default(),
             nameserver_key: service_key(&nameserver),
             nameserver,
@@ -221,6 +174,17 @@ impl ZoneConfig {
         Ok(self)
     }
 
+    /// Replaces the zones in which a name that does not exist is [`Answer::NotOurs`], so that others
+    /// can be asked (`fallthrough` in CoreDNS); the root stands for all names.
+    ///
+    /// Names without data of the type asked exist, and stay ours.
+    ///
+    /// [`Answer::NotOurs`]: crate::Answer::NotOurs
+    #[must_use]
+    pub fn with_fallthrough<'n>(self, zones: impl IntoIterator<Item = &'n Name>) -> Self {
+        Self { shared: zones.into_iter().map(QName::new).collect(), ..self }
+    }
+
     /// Replaces the time to live.
     #[must_use]
     pub fn with_ttl(self, ttl: Ttl) -> Self {
@@ -236,7 +200,13 @@ impl ZoneConfig {
     /// Replaces what pod names are to endpoints.
     #[must_use]
     pub fn with_pod_names(self, pod_names: PodNames) -> Self {
-        Self { pod_names, ..self }
+        Self { services: ServiceRules { pod_names, ..self.services }, ..self }
+    }
+
+    /// Replaces how Services become names.
+    #[must_use]
+    pub fn with_service_rules(self, services: ServiceRules) -> Self {
+        Self { services, ..self }
     }
 
     /// Replaces which namespaces have names.
@@ -269,10 +239,10 @@ impl ZoneConfig {
         self.pods
     }
 
-    /// What pod names are to endpoints.
+    /// How Services become names.
     #[must_use]
-    pub fn pod_names(&self) -> PodNames {
-        self.pod_names
+    pub fn service_rules(&self) -> ServiceRules {
+        self.services
     }
 
     /// Which namespaces have names.
@@ -302,6 +272,11 @@ impl ZoneConfig {
         self.zones()
             .filter(|zone| name.is_within(&zone.lowered))
             .max_by_key(|zone| zone.lowered.label_count())
+    }
+
+    /// Whether others are asked for `name` where it does not exist.
+    pub(crate) fn falls_through(&self, name: &QName) -> bool {
+        self.shared.iter().any(|zone| name.is_within(zone))
     }
 
     fn refuse_duplicate(&self, zone: &Zone) -> Result<(), ConfigError> {

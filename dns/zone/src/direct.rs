@@ -8,7 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arrayvec::ArrayVec;
-use hickory_proto::rr::RecordType;
+use hickory_proto::rr::{Name, RecordType};
 use podway_cluster_model::endpoint::EndpointPort;
 
 use crate::endpoints::ReadyEndpoint;
@@ -24,7 +24,7 @@ use crate::service::{Kind, ServiceKey, ServiceRecords};
 const FEW: usize = 8;
 
 /// A name as it stands in a message; reading it allocates nothing.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskedName(QName);
 
 impl AskedName {
@@ -34,10 +34,28 @@ impl AskedName {
         QName::read(octets).map(Self)
     }
 
+    /// Whether it is `zone` or below it, whatever the case of the letters.
+    #[must_use]
+    pub fn is_within(&self, zone: &Self) -> bool {
+        self.0.is_within(&zone.0)
+    }
+
+    /// How many labels it has, the root not counted.
+    #[must_use]
+    pub fn label_count(&self) -> usize {
+        self.0.label_count()
+    }
+
     /// Octets that it takes in a message, the final zero included.
     #[must_use]
     pub fn octets(&self) -> usize {
         self.0.offset(self.0.label_count()) + 1
+    }
+}
+
+impl From<&Name> for AskedName {
+    fn from(name: &Name) -> Self {
+        Self(QName::new(name))
     }
 }
 
@@ -123,6 +141,7 @@ pub fn direct<'i>(
         return None;
     }
     let found = match locate(tables, config, zone, name) {
+        Existence::Missing if config.falls_through(name) => return None,
         Existence::Missing => Found::NxDomain,
         Existence::NotOurs => return None,
         Existence::Exists(node) => found(tables, node, record_type)?,

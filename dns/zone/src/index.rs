@@ -147,7 +147,8 @@ impl Tables {
         }
         for name in delta.services.iter().filter(|name| exposed(&name.namespace)) {
             let entry = snapshot.services.get(name);
-            let records = entry.and_then(|entry| ServiceRecords::build(entry, config.pod_names()));
+            let records =
+                entry.and_then(|entry| ServiceRecords::build(entry, config.service_rules()));
             changed |= self.set_service(name, records);
         }
         match config.pods() {

@@ -44,7 +44,10 @@ mod table;
 mod zones;
 
 pub use answer::{Answer, answer};
-pub use config::{ConfigError, Exposure, PodMode, PodNames, Ttl, ZoneConfig};
+pub use config::{
+    ConfigError, EmptyServices, EndpointUse, Exposure, PodMode, PodNames, ServiceRules, Ttl,
+    ZoneConfig,
+};
 pub use direct::{AskedName, Direct, Found, direct};
 pub use index::ZoneIndex;
 pub use records::{HOSTMASTER_LABEL, NAMESERVER_LABELS, SoaNumbers};

@@ -16,7 +16,7 @@ use podway_cluster_model::service::{Service, ServiceKind};
 use podway_cluster_model::snapshot::ServiceEntry;
 use smallvec::SmallVec;
 
-use crate::config::PodNames;
+use crate::config::{EmptyServices, EndpointUse, ServiceRules};
 use crate::endpoints::Endpoints;
 use crate::table::Keyed;
 
@@ -120,15 +120,27 @@ impl Keyed for ServiceRecords {
 
 impl ServiceRecords {
     /// What `entry` contributes; `None` where the name does not exist.
-    pub(crate) fn build(entry: &ServiceEntry, pod_names: PodNames) -> Option<Self> {
+    pub(crate) fn build(entry: &ServiceEntry, rules: ServiceRules) -> Option<Self> {
         let service = entry.service.as_deref()?;
-        let endpoints = || Endpoints::build(entry.slices.values().map(AsRef::as_ref), pod_names);
+        let endpoints = || match rules.endpoints {
+            EndpointUse::Named => {
+                let slices = entry.slices.values().map(AsRef::as_ref);
+                Endpoints::build(slices, rules.pod_names)
+            }
+            EndpointUse::Ignored => Endpoints::default(),
+        };
         let (kind, addresses, endpoints) = match &service.kind {
-            ServiceKind::ClusterIp(addresses) => (
-                Kind::ClusterIp { ports: service_ports(service) },
-                Addresses::new(addresses.iter().copied()),
-                endpoints(),
-            ),
+            ServiceKind::ClusterIp(addresses) => {
+                let endpoints = endpoints();
+                let ignored = rules.empty == EmptyServices::Ignored
+                    && rules.endpoints == EndpointUse::Named
+                    && endpoints.is_empty();
+                if ignored {
+                    return None;
+                }
+                let ports = service_ports(service);
+                (Kind::ClusterIp { ports }, Addresses::new(addresses.iter().copied()), endpoints)
+            }
             ServiceKind::Headless => {
                 let endpoints = endpoints();
                 // Without a ready endpoint there is no name (DNS-Based Service Discovery §2.4.1).

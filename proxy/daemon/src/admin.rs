@@ -15,7 +15,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -24,7 +23,6 @@ use axum::routing::get;
 use podway_cluster_model::name::NodeName;
 use podway_cluster_model::node::Eligibility;
 use podway_cluster_watch::publish::Feed;
-use podway_dns_zone::ZoneIndex;
 use podway_proxy_sync::Inquirer;
 use podway_proxy_sync::health::Health;
 use prometheus_client::encoding::text;
@@ -32,6 +30,7 @@ use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 
 use crate::metrics::{ProbeCounts, RefusedPackets};
+use crate::names::Names;
 use crate::readiness::Readiness;
 
 mod body;
@@ -57,7 +56,7 @@ pub(crate) struct Admin {
     pub(crate) readiness: Readiness,
     pub(crate) health: Health,
     pub(crate) feed: Feed,
-    pub(crate) zone: Arc<ArcSwap<ZoneIndex>>,
+    pub(crate) names: Arc<Names>,
     pub(crate) inquirer: Inquirer,
     pub(crate) registry: Registry,
     pub(crate) probes: ProbeCounts,
@@ -88,6 +87,21 @@ pub(crate) fn metrics_routes(admin: Arc<Admin>) -> Router {
         .route("/debug/zone", get(debug_zone))
         .route("/debug/snapshot", get(debug_snapshot))
         .with_state(admin)
+}
+
+/// CoreDNS's page `/health`: it is there as long as the process is.
+pub(crate) fn health_page() -> Router {
+    Router::new().route("/health", get(|| async { "OK" }))
+}
+
+/// CoreDNS's page `/ready`.
+pub(crate) fn ready_page(admin: Arc<Admin>) -> Router {
+    Router::new().route("/ready", get(ready)).with_state(admin)
+}
+
+/// The metrics alone.
+pub(crate) fn metrics_page(admin: Arc<Admin>) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(admin)
 }
 
 impl Admin {
@@ -127,6 +141,15 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
     }
 }
 
+async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
+    let awaited = admin.readiness.awaited();
+    if awaited.is_empty() {
+        (StatusCode::OK, "OK".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, awaited.join(","))
+    }
+}
+
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     // Only a loop that is writing a large table takes long; its counts can wait for the next time.
     if let Ok(Some(refused)) = timeout(LOOP_PATIENCE, admin.inquirer.refusals()).await {
@@ -149,7 +172,7 @@ async fn debug_plan(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 async fn debug_zone(State(admin): State<Arc<Admin>>) -> String {
-    admin.zone.load().to_string()
+    admin.names.text()
 }
 
 async fn debug_snapshot(State(admin): State<Arc<Admin>>) -> Response {

@@ -122,9 +122,9 @@ pub(crate) struct ClusterArgs {
     /// Name of this node, as endpoints carry it [default: the host name in lower case].
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname_override: Option<String>,
-    /// Domain that the names of the cluster end in.
-    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
-    pub(crate) cluster_domain: String,
+    /// Domain that the names of the cluster end in [default: cluster.local].
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) cluster_domain: Option<String>,
 }
 
 /// How traffic is treated.
@@ -222,15 +222,25 @@ pub(crate) struct KernelArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "DNS")]
 pub(crate) struct DnsArgs {
-    /// Where to answer DNS queries over UDP and TCP (repeatable).
+    /// Where to answer DNS queries over UDP and TCP (repeatable)
+    /// [default: 127.0.0.1:53; with --corefile: everywhere, or as `bind` says].
     ///
-    /// Pods reach a node through its address: give that one too where they should ask podway.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:53")]
+    /// Pods reach a node through its address: give that one too where they should ask podway. Beside
+    /// a Corefile it is where server blocks without `bind` answer.
+    #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) dns_listen: Vec<String>,
     /// Whom to ask for names outside of the cluster (repeatable)
     /// [default: the name servers of /etc/resolv.conf].
     #[arg(long, value_name = "ADDR[:PORT]")]
     pub(crate) dns_upstream: Vec<String>,
+    /// CoreDNS's configuration, followed as it and its imports change; a bad change changes nothing.
+    ///
+    /// Without it names are answered as kubeadm's Corefile has it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) corefile: Option<PathBuf>,
+    /// Leave out what of the Corefile is not supported, with a warning, instead of refusing it.
+    #[arg(long)]
+    pub(crate) corefile_lenient: bool,
 }
 
 /// Where the daemon tells how it is.

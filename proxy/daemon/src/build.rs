@@ -4,13 +4,11 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use arc_swap::ArcSwap;
 use podway_cluster_watch::manifests::{self, ManifestWatch};
 use podway_cluster_watch::publish::{Feed, Publisher};
-use podway_dns_server::{Server, ServerConfig};
-use podway_dns_zone::ZoneIndex;
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::policy::NodePortAddresses;
 use podway_proxy_sync::health::Health;
@@ -19,23 +17,24 @@ use podway_proxy_sync::{Settings, Syncer};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::admin::{Admin, Doors, healthz_routes, metrics_routes, probe_routes};
-use crate::config::{Config, DnsConfig, LoopbackNodePorts};
+use crate::config::{Config, LoopbackNodePorts};
+use crate::dns::Dns;
 use crate::environment::explain_refusal;
 use crate::health_checks;
 use crate::interfaces;
 use crate::loopback;
 use crate::metrics::{ProbeCounts, RefusedPackets, register_build, register_source};
-use crate::names;
+use crate::names::Names;
 use crate::readiness::{Guard, Readiness};
 
 /// Every part, made: sockets are open, and the dataplane follows the cluster already.
 pub(crate) struct App {
     source: ManifestWatch,
     syncer: Syncer,
-    dns: Server,
+    dns: Dns,
     doors: Doors,
     /// Servers at node ports, which follow the cluster already.
     at_node_ports: JoinSet<()>,
@@ -50,6 +49,8 @@ pub(crate) struct Running {
     source: ManifestWatch,
     syncer: Syncer,
     dns: JoinHandle<io::Result<()>>,
+    /// How long names are still answered after the order to stop.
+    lameduck: watch::Receiver<Duration>,
     /// Ends when the source does.
     names: JoinHandle<()>,
     /// Servers at node ports; they end with this value, or when the source does.
@@ -67,8 +68,8 @@ impl App {
         let (unsynced, unheard) = (readiness.guard("synced"), readiness.guard("dns-listening"));
         let programmed = readiness.guard("programmed");
 
-        let zone = Arc::new(ArcSwap::from_pointee(ZoneIndex::new(cluster.zone)));
-        let dns = bind_dns(dns, &zone)?;
+        let names = Arc::new(Names::default());
+        let dns = Dns::open(dns, Arc::clone(&names))?;
         let doors = Doors::open(&admin).await?;
         let publisher = Publisher::new();
         let feed = publisher.feed();
@@ -96,7 +97,7 @@ impl App {
         let refused = RefusedPackets::default();
         refused.register(&mut registry);
         syncer.metrics().register(&mut registry);
-        dns.metrics().register(&mut registry);
+        dns.register(&mut registry);
         let servers = NodePortServers {
             node,
             accepting: proxy.policy.node_ports,
@@ -109,7 +110,7 @@ impl App {
             readiness,
             health: syncer.health().clone(),
             feed,
-            zone,
+            names,
             inquirer: syncer.inquirer(),
             registry,
             probes,
@@ -122,18 +123,19 @@ impl App {
     pub(crate) fn start(self) -> Running {
         let Self { source, syncer, dns, doors, at_node_ports, admin, unsynced, unheard } = self;
         let (stop, stopped) = watch::channel(false);
-        let zone = Arc::clone(&admin.zone);
-        let names = tokio::spawn(names::follow(admin.feed.subscribe(), zone, unsynced));
+        let names = Arc::clone(&admin.names).follow(admin.feed.subscribe(), unsynced);
+        let names = tokio::spawn(names);
         let Doors { healthz, metrics, probe } = doors;
         let mut doors = JoinSet::new();
         if let Some(probe) = probe {
             doors.spawn(probe.serve(probe_routes(Arc::clone(&admin)), stopped.clone()));
         }
         doors.spawn(healthz.serve(healthz_routes(Arc::clone(&admin)), stopped.clone()));
-        doors.spawn(metrics.serve(metrics_routes(admin), stopped.clone()));
-        let dns = tokio::spawn(dns.run(ordered(stopped)));
+        doors.spawn(metrics.serve(metrics_routes(Arc::clone(&admin)), stopped.clone()));
+        let lameduck = dns.lameduck();
+        let dns = tokio::spawn(dns.run(admin, stopped));
         unheard.done();
-        Running { source, syncer, dns, names, at_node_ports, doors, stop }
+        Running { source, syncer, dns, lameduck, names, at_node_ports, doors, stop }
     }
 }
 
@@ -156,9 +158,14 @@ impl Running {
         }
     }
 
+    /// How long everything goes on after the order to stop, as the Corefile has it.
+    pub(crate) fn lameduck(&self) -> Duration {
+        *self.lameduck.borrow()
+    }
+
     /// Stops answering and waits until what is under way is finished.
     pub(crate) async fn drain(self) {
-        let Self { source, syncer, dns, names, at_node_ports, doors, stop } = self;
+        let Self { source, syncer, dns, lameduck: _, names, at_node_ports, doors, stop } = self;
         stop.send_replace(true);
         drop(at_node_ports);
         // What has ended already was told of, and may not be awaited twice.
@@ -223,31 +230,4 @@ fn open_turn(folder: &Path) -> Option<Turn> {
             );
         })
         .ok()
-}
-
-/// Opens the DNS sockets and says what of resolv.conf is not used.
-fn bind_dns(config: DnsConfig, zone: &Arc<ArcSwap<ZoneIndex>>) -> anyhow::Result<Server> {
-    let DnsConfig { listen, upstreams, skipped, unread } = config;
-    for skipped in skipped {
-        info!(line = skipped.line, server = skipped.text, reason = %skipped.reason,
-            "name server of resolv.conf is not used");
-    }
-    if let Some(reason) = unread {
-        warn!(reason, "no upstream: resolv.conf cannot be read");
-    }
-    if upstreams.is_empty() {
-        warn!("names outside of the cluster are not answered: there is no upstream");
-    }
-    let server = Server::bind(ServerConfig::new(listen, upstreams.clone()), Arc::clone(zone))
-        .context("--dns-listen cannot be bound")?;
-    for address in server.local_addrs() {
-        info!(flag = "--dns-listen", %address, "listening");
-    }
-    info!(?upstreams, "names outside of the cluster are forwarded");
-    Ok(server)
-}
-
-/// Waits until `stop` says so, or nobody is left to say it.
-async fn ordered(mut stop: watch::Receiver<bool>) {
-    drop(stop.wait_for(|stop| *stop).await);
 }

@@ -8,23 +8,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use podway_cluster_model::name::NodeName;
-use podway_dns_server::resolv_conf::{self, Skipped};
 use podway_dns_zone::ZoneConfig;
 use podway_proxy_plan::policy::Policy;
 use podway_proxy_sync::sysctl;
 use tracing_subscriber::filter::Targets;
 
-use crate::args::{AdminArgs, ClusterArgs, DnsArgs, LogArgs, ProxyArgs, RunArgs};
-use crate::environment::{Environment, RESOLV_CONF};
+use crate::args::{AdminArgs, ClusterArgs, LogArgs, ProxyArgs, RunArgs};
+use crate::environment::Environment;
 
+mod dns;
 mod kernel;
 mod parse;
 mod proxy;
 #[cfg(test)]
 mod tests;
 
-/// Port of DNS.
-const DNS_PORT: u16 = 53;
+pub(crate) use self::dns::{CorefileSource, DnsConfig};
 
 /// kube-proxy's port for health checks of the node.
 const HEALTHZ_PORT: u16 = 10256;
@@ -74,19 +73,6 @@ pub(crate) enum LoopbackNodePorts {
     Closed,
     /// They are forwarded in user space.
     Forwarded,
-}
-
-/// Where names are answered, and who is asked for the others.
-#[derive(Debug)]
-pub(crate) struct DnsConfig {
-    /// Where queries are answered.
-    pub(crate) listen: Vec<SocketAddr>,
-    /// Who is asked for names outside; nobody when it is empty.
-    pub(crate) upstreams: Vec<SocketAddr>,
-    /// What /etc/resolv.conf has that is no upstream.
-    pub(crate) skipped: Vec<Skipped>,
-    /// Why /etc/resolv.conf gave no upstreams, if it could not be read.
-    pub(crate) unread: Option<String>,
 }
 
 /// Where the daemon tells how it is.
@@ -189,7 +175,7 @@ impl Config {
         let cluster = cluster(&args.cluster, environment, &mut errors);
         let proxy = proxy::proxy(&args.proxy, environment, &mut errors);
         let kernel = kernel::kernel(&args.kernel, &mut errors);
-        let dns = dns(&args.dns, environment, &mut errors);
+        let dns = dns::dns(&args.dns, &args.cluster, environment, &mut errors);
         let admin = admin(&args.admin, &mut errors);
         let log = log(&args.log, &mut errors);
         let config = (|| {
@@ -228,33 +214,9 @@ fn cluster(
     let manifests = errors.keep(parse::manifests(args.manifests.as_deref()));
     let node =
         errors.keep(parse::node_name(args.hostname_override.as_deref(), &environment.host_name));
-    let zone = errors.keep(parse::cluster_domain(&args.cluster_domain));
+    let zone =
+        errors.keep(parse::cluster_domain(args.cluster_domain.as_deref().unwrap_or(dns::DOMAIN)));
     Some(ClusterConfig { manifests: manifests?, node: node?, zone: zone? })
-}
-
-fn dns(args: &DnsArgs, environment: &Environment, errors: &mut FlagErrors) -> DnsConfig {
-    let mut listen = Vec::new();
-    for text in &args.dns_listen {
-        let checked = parse::dns_listen(text, DNS_PORT, &listen);
-        listen.extend(errors.keep(checked));
-    }
-    let own = own_addresses(&listen, &environment.interfaces);
-    if !args.dns_upstream.is_empty() {
-        let upstreams = errors.keep_all(
-            args.dns_upstream.iter().map(|text| parse::dns_upstream(text, DNS_PORT, &own)),
-        );
-        return DnsConfig { listen, upstreams, skipped: Vec::new(), unread: None };
-    }
-    match &environment.resolv_conf {
-        Ok(text) => {
-            let resolv_conf::Upstreams { usable, skipped } = resolv_conf::upstreams(text, &own);
-            DnsConfig { listen, upstreams: usable, skipped, unread: None }
-        }
-        Err(error) => {
-            let unread = Some(format!("{RESOLV_CONF}: {error}"));
-            DnsConfig { listen, upstreams: Vec::new(), skipped: Vec::new(), unread }
-        }
-    }
 }
 
 /// The addresses that queries reach us at: listening everywhere means every interface.

@@ -22,8 +22,6 @@ const CAP_NET_ADMIN: u32 = 12;
 pub(crate) struct Environment {
     /// The host name.
     pub(crate) host_name: io::Result<String>,
-    /// The text of /etc/resolv.conf.
-    pub(crate) resolv_conf: io::Result<String>,
     /// Addresses on this network namespace's interfaces.
     pub(crate) interfaces: Vec<IpAddr>,
 }
@@ -33,7 +31,6 @@ impl Environment {
     pub(crate) fn read() -> anyhow::Result<Self> {
         Ok(Self {
             host_name: std::fs::read_to_string(HOST_NAME),
-            resolv_conf: std::fs::read_to_string(RESOLV_CONF),
             interfaces: interface_addresses().context("addresses of the interfaces")?,
         })
     }
@@ -45,14 +42,26 @@ impl Environment {
 /// Link-local ones are left out: nobody reaches a node by them, and they come and go with each pod.
 pub(crate) fn interface_addresses() -> io::Result<Vec<IpAddr>> {
     let mut addresses = Vec::new();
+    for (_, address) in interfaces()? {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
+}
+
+/// The same with the names of their interfaces.
+pub(crate) fn interfaces() -> io::Result<Vec<(String, IpAddr)>> {
+    let mut interfaces = Vec::new();
     for interface in nix::ifaddrs::getifaddrs()? {
         let Some(address) = interface.address else { continue };
         let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
         let v6 = || address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip()));
-        let new = v4.or_else(v6).filter(|new| !is_link_local(*new) && !addresses.contains(new));
-        addresses.extend(new);
+        if let Some(address) = v4.or_else(v6).filter(|address| !is_link_local(*address)) {
+            interfaces.push((interface.interface_name, address));
+        }
     }
-    Ok(addresses)
+    Ok(interfaces)
 }
 
 fn is_link_local(address: IpAddr) -> bool {

@@ -12,7 +12,8 @@
 //! | `probe` | `podway probe` |
 //! | `interfaces` | addresses of the node, as they change |
 //! | `health_checks`, `loopback` | servers at node ports: health checks, and loopback addresses |
-//! | `names` | the zone, kept at the newest snapshot |
+//! | `dns` | the Corefile: read, put to work, followed |
+//! | `names` | the zones, kept at the newest snapshot |
 //! | `admin`, `metrics`, `readiness` | how the daemon is |
 //! | `logging` | where log lines go |
 
@@ -30,6 +31,7 @@ mod build;
 mod cleanup;
 mod config;
 mod corefile;
+mod dns;
 mod environment;
 mod health_checks;
 mod inspect;

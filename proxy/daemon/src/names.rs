@@ -1,41 +1,127 @@
-//! Keeps the zone at the newest snapshot.
+//! Keeps the zones at the newest snapshot.
 //!
-//! It has a subscription of its own, so that a name is answered as soon as it exists, whatever the
-//! kernel is doing, and readers of the old zone never wait.
+//! They have a subscription of their own, so that a name is answered as soon as it exists, whatever
+//! the kernel is doing, and readers of an old zone never wait. Which zones there are is up to the
+//! Corefile; those that nobody reads any more are forgotten.
 
-use std::sync::Arc;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use podway_cluster_watch::publish::Subscription;
-use podway_dns_zone::ZoneIndex;
+use podway_cluster_model::snapshot::Snapshot;
+use podway_cluster_watch::publish::{Subscription, View};
+use podway_dns_zone::{ZoneConfig, ZoneIndex};
 use tracing::debug;
 
 use crate::readiness::Guard;
 
-/// Swaps in a new zone for each view; `unsynced` is done after the first.
-pub(crate) async fn follow(
-    mut subscription: Subscription,
-    zone: Arc<ArcSwap<ZoneIndex>>,
-    unsynced: Guard,
-) {
-    let mut unsynced = Some(unsynced);
-    while let Some(view) = subscription.next().await {
-        let next = zone.load().update(&view.snapshot, &view.delta, unix_seconds());
-        debug!(
-            generation = view.snapshot.generation,
-            serial = next.serial(),
-            elapsed_us = view.oldest_change.elapsed().as_micros(),
-            "zone updated"
-        );
-        zone.store(Arc::new(next));
-        if let Some(unsynced) = unsynced.take() {
-            unsynced.done();
+/// The zones that are answered.
+#[derive(Debug, Default)]
+pub(crate) struct Names(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    latest: Option<Arc<Snapshot>>,
+    zones: Vec<Arc<ArcSwap<ZoneIndex>>>,
+}
+
+impl Names {
+    /// The zone with this configuration, which follows the cluster as long as somebody holds it.
+    pub(crate) fn zone(&self, config: ZoneConfig) -> Arc<ArcSwap<ZoneIndex>> {
+        let mut state = self.lock();
+        if let Some(zone) = state.zones.iter().find(|zone| *zone.load().config() == config) {
+            return Arc::clone(zone);
         }
+        let mut index = ZoneIndex::new(config);
+        if let Some(snapshot) = &state.latest {
+            index = index.rebuild(snapshot, unix_seconds());
+        }
+        let zone = Arc::new(ArcSwap::from_pointee(index));
+        state.zones.push(Arc::clone(&zone));
+        zone
+    }
+
+    /// All zones as text.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        for zone in &self.lock().zones {
+            // Writing to a string cannot fail.
+            write!(text, "{}", zone.load()).unwrap_or_default();
+        }
+        text
+    }
+
+    /// Swaps in new zones for each view; `unsynced` is done after the first.
+    pub(crate) async fn follow(self: Arc<Self>, mut subscription: Subscription, unsynced: Guard) {
+        let mut unsynced = Some(unsynced);
+        while let Some(view) = subscription.next().await {
+            self.update(&view);
+            if let Some(unsynced) = unsynced.take() {
+                unsynced.done();
+            }
+        }
+    }
+
+    fn update(&self, view: &View) {
+        let mut state = self.lock();
+        state.latest = Some(Arc::clone(&view.snapshot));
+        // One holder is the list itself.
+        state.zones.retain(|zone| Arc::strong_count(zone) > 1);
+        for zone in &state.zones {
+            let next = zone.load().update(&view.snapshot, &view.delta, unix_seconds());
+            debug!(
+                zone = %next.config().domain(),
+                generation = view.snapshot.generation,
+                serial = next.serial(),
+                elapsed_us = view.oldest_change.elapsed().as_micros(),
+                "zone updated"
+            );
+            zone.store(Arc::new(next));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // What is inside is whole after each step, so a poisoned lock holds no half state.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The time that serials follow; 0 before the epoch.
 fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use podway_cluster_model::snapshot::Delta;
+
+    use super::*;
+
+    fn view() -> View {
+        let snapshot = Arc::new(Snapshot::default());
+        let delta = Delta::everything(&snapshot);
+        View { snapshot, delta, oldest_change: Instant::now() }
+    }
+
+    fn config(domain: &str) -> ZoneConfig {
+        ZoneConfig::new(domain).unwrap()
+    }
+
+    #[test]
+    fn zones_are_shared_follow_the_cluster_and_are_forgotten() {
+        let names = Names::default();
+        let first = names.zone(config("one.example"));
+        assert!(!first.load().is_synced());
+        names.update(&view());
+        assert!(first.load().is_synced());
+        let late = names.zone(config("two.example"));
+        assert!(late.load().is_synced(), "what comes later knows the cluster at once");
+        assert!(Arc::ptr_eq(&first, &names.zone(config("one.example"))));
+        drop(late);
+        names.update(&view());
+        assert_eq!(names.lock().zones.len(), 1);
+    }
 }

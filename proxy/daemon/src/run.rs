@@ -56,6 +56,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut app = App::build(config).await?.start();
     let failure = tokio::select! {
         name = signals.next() => {
+            let lameduck = app.lameduck();
+            if !lameduck.is_zero() {
+                info!(signal = name, ?lameduck, "stopping soon; names are answered meanwhile");
+                tokio::select! {
+                    () = tokio::time::sleep(lameduck) => {}
+                    _ = signals.next() => {}
+                }
+            }
             info!(signal = name, "stopping; rules stay in the kernel");
             None
         }

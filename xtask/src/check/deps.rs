@@ -55,7 +55,17 @@ const MAY_USE: &[(&str, MayUse)] = &[
     ("dns/cache", MayUse::Only(&[])),
     ("dns/corefile", MayUse::Only(&["cluster/model"])),
     ("dns/plugin", MayUse::Only(&["dns/corefile"])),
-    ("dns/server", MayUse::Only(&["cluster/model", "dns/cache", "dns/zone"])),
+    (
+        "dns/server",
+        MayUse::Only(&[
+            "cluster/model",
+            "dns/cache",
+            "dns/corefile",
+            "dns/plugin",
+            "dns/sign",
+            "dns/zone",
+        ]),
+    ),
     ("dns/sign", MayUse::Only(&[])),
     ("dns/zone", MayUse::Only(&["cluster/model"])),
     ("ebpf/abi", MayUse::Only(&[])),

@@ -10,9 +10,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Name;
-use podway_dns_cache::CachePolicy;
+use podway_dns_cache::{CachePolicy, Kind};
 use thiserror::Error;
+
+use super::Next;
 
 /// Names of one zone are asked of these upstreams.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +44,78 @@ pub struct ForwardConfig {
     pub tls: TlsTrust,
     /// What is kept of their answers; `None` keeps nothing.
     pub cache: Option<CachePolicy>,
+    /// Which answers are kept, and how their times are shown.
+    pub keep: Keep,
+    /// Replies after which the next upstream is asked, beside those that say nothing of the name.
+    pub failover: Vec<ResponseCode>,
+    /// Replies that another forwarder may better.
+    pub next: NextOn,
+}
+
+/// Which answers are kept, and how their times are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Keep {
+    /// Names outside these zones are not kept; empty: all are.
+    pub zones: Vec<Name>,
+    /// Names in these zones have no answers with data kept.
+    pub no_success: Vec<Name>,
+    /// Names in these zones have no denials kept.
+    pub no_denial: Vec<Name>,
+    /// What clients see of the time that an answer was kept.
+    pub shown: ShownTtl,
+}
+
+/// Times to live in answers that were kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ShownTtl {
+    /// What is left of them.
+    #[default]
+    Left,
+    /// What they were at first.
+    Original,
+}
+
+/// Replies that the next forwarder may better.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NextOn {
+    /// Those with these codes.
+    pub rcodes: Vec<ResponseCode>,
+    /// Those without an error and without answers.
+    pub nodata: bool,
+}
+
+impl NextOn {
+    /// Whether no reply is.
+    #[must_use]
+    pub fn is_never(&self) -> bool {
+        self.rcodes.is_empty() && !self.nodata
+    }
+
+    /// What to do after `reply`.
+    pub(crate) fn after(&self, reply: &Message) -> Next {
+        let rcode = reply.metadata.response_code;
+        let empty = rcode == ResponseCode::NoError && reply.answers.is_empty();
+        if self.rcodes.contains(&rcode) || (self.nodata && empty) { Next::Ask } else { Next::Stay }
+    }
+}
+
+impl Keep {
+    /// Whether `name` may be kept with an answer of `kind`.
+    pub(crate) fn admits(&self, name: &Name, kind: Kind) -> bool {
+        let within = |zones: &[Name]| zones.iter().any(|zone| zone.zone_of(name));
+        let listed = self.zones.is_empty() || within(&self.zones);
+        listed
+            && !match kind {
+                Kind::Success => within(&self.no_success),
+                Kind::Denial => within(&self.no_denial),
+                Kind::Failure => false,
+            }
+    }
+
+    /// Whether every answer is kept.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.zones.is_empty() && self.no_success.is_empty() && self.no_denial.is_empty()
+    }
 }
 
 /// Whom to ask.
@@ -185,6 +260,9 @@ impl ForwardConfig {
             source: None,
             tls: TlsTrust::default(),
             cache: Some(CachePolicy::default()),
+            keep: Keep::default(),
+            failover: Vec::new(),
+            next: NextOn::default(),
         }
     }
 }

@@ -154,7 +154,7 @@ impl File {
 
 /// Says when files may have changed.
 #[derive(Debug)]
-pub(crate) struct Follow {
+pub struct Follow {
     files: Vec<PathBuf>,
     events: mpsc::Receiver<()>,
     watcher: Option<RecommendedWatcher>,
@@ -164,7 +164,8 @@ pub(crate) struct Follow {
 
 impl Follow {
     /// Follows `files`; without inotify it only reads them now and then.
-    pub(crate) fn new(files: Vec<PathBuf>) -> Self {
+    #[must_use]
+    pub fn new(files: Vec<PathBuf>) -> Self {
         let (happened, events) = mpsc::channel(1);
         let handler = move |event: notify::Result<notify::Event>| {
             let is_reading = event.is_ok_and(|event| event.kind.is_access());
@@ -179,7 +180,7 @@ impl Follow {
     }
 
     /// Waits until some file may have changed.
-    pub(crate) async fn perhaps_changed(&mut self) {
+    pub async fn perhaps_changed(&mut self) {
         if self.files.is_empty() {
             return std::future::pending().await;
         }

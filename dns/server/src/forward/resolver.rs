@@ -53,6 +53,8 @@ pub(crate) struct Resolver {
     limits: ForwardLimits,
     /// How replies are read.
     policy: CachePolicy,
+    /// Replies that another upstream is asked to better.
+    failover: Arc<[ResponseCode]>,
     /// Who begins the next round.
     turn: AtomicUsize,
     metrics: ForwardMetrics,
@@ -64,6 +66,8 @@ enum Verdict {
     Settled(Response),
     /// With a reply that another upstream may better.
     Declined(ResponseCode),
+    /// With a reply that another upstream is to better, and that holds if none does.
+    Passed(Response),
     /// With the news that this upstream cannot be asked.
     Unreachable,
     /// With nothing in time.
@@ -84,6 +88,7 @@ impl Resolver {
             all_unhealthy: config.all_unhealthy,
             limits: config.limits,
             policy,
+            failover: config.failover.clone().into(),
             turn: AtomicUsize::new(0),
             metrics,
         }
@@ -129,8 +134,9 @@ impl Resolver {
         let mut race = Race::new(order.len(), attempts);
         let mut tries = JoinSet::new();
         let mut declined = None;
+        let mut passed = None;
         loop {
-            let may_start = race.has_unasked() || declined.is_none();
+            let may_start = race.has_unasked() || (declined.is_none() && passed.is_none());
             let asked = race.next().filter(|_| may_start);
             if let Some(place) = asked {
                 let attempt = self.attempt(Arc::clone(&order[place]), key.clone());
@@ -152,11 +158,17 @@ impl Resolver {
                     }
                 };
                 match ended {
-                    None => return Err(declined.unwrap_or(ForwardError::AllFailed)),
+                    None => {
+                        return passed.ok_or(declined.unwrap_or(ForwardError::AllFailed));
+                    }
                     Some(Ok((_, Verdict::Settled(response)))) => return Ok(response),
                     Some(Ok((place, Verdict::Declined(rcode)))) => {
                         race.exclude(place);
                         declined = Some(ForwardError::Declined(rcode));
+                    }
+                    Some(Ok((place, Verdict::Passed(response)))) => {
+                        race.exclude(place);
+                        passed = Some(response);
                     }
                     Some(Ok((place, Verdict::Unreachable))) => race.exclude(place),
                     Some(Ok((_, Verdict::Silent)) | Err(_)) => {}
@@ -175,6 +187,7 @@ impl Resolver {
         key: Key,
     ) -> impl Future<Output = Verdict> + Send + 'static {
         let (per_try, policy) = (self.limits.per_try, self.policy);
+        let failover = Arc::clone(&self.failover);
         async move {
             let started = Instant::now();
             let message = match timeout(per_try, upstream.ask(&key)).await {
@@ -195,7 +208,9 @@ impl Resolver {
                 Ok(response) => {
                     upstream.replied();
                     upstream.metrics.replied(response.rcode(), started.elapsed());
+                    let bettered = failover.contains(&response.rcode().into());
                     match response.kind() {
+                        Kind::Success | Kind::Denial if bettered => Verdict::Passed(response),
                         Kind::Success | Kind::Denial => Verdict::Settled(response),
                         Kind::Failure => Verdict::Declined(response.rcode().into()),
                     }

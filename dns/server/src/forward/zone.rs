@@ -10,7 +10,7 @@ use podway_dns_cache::{CachePolicy, Key, Kind, Lookup, Response, ServeStale, Ttl
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::config::ForwardConfig;
+use super::config::{ForwardConfig, Keep, NextOn, ShownTtl};
 use super::flights::{Boarding, Flight, Flights};
 use super::follow::Sources;
 use super::kept::Kept;
@@ -62,6 +62,9 @@ pub(crate) struct Forwarder {
     kept: Option<Kept>,
     flights: Flights,
     slots: Arc<Semaphore>,
+    keep: Keep,
+    /// Replies that the next forwarder may better.
+    pub(super) next: NextOn,
     renewals: Renewals,
     metrics: ForwardMetrics,
 }
@@ -94,6 +97,8 @@ impl Forwarder {
             slots: Arc::new(Semaphore::new(config.limits.in_flight.min(Semaphore::MAX_PERMITS))),
             zone: config.from,
             except: config.except,
+            keep: config.keep,
+            next: config.next,
             renewals,
             metrics: metrics.clone(),
         })
@@ -112,7 +117,7 @@ impl Forwarder {
                     kept.metrics().prefetched();
                     self.renewals.ask(key);
                 }
-                return Begun::Reply(Given { response, ttls: Ttls::aged(age) });
+                return Begun::Reply(Given { response, ttls: self.shown(age) });
             }
             Some((_, Lookup::Stale { response, wait, renew })) => {
                 let stale = Given { response, ttls: Ttls::Fixed(self.policy.stale_ttl) };
@@ -134,6 +139,21 @@ impl Forwarder {
             return Begun::Reply(stale.unwrap_or_else(|| Given::failure(&key)));
         };
         Begun::Wait(Box::new(Waiting { forwarder: Arc::clone(self), key, slot, fallback }))
+    }
+
+    /// Times to live of an answer that was kept for `age`.
+    fn shown(&self, age: Duration) -> Ttls {
+        match self.keep.shown {
+            ShownTtl::Left => Ttls::aged(age),
+            ShownTtl::Original => Ttls::Aged(0),
+        }
+    }
+
+    /// Whether `response` is to be kept as the answer to `key`.
+    fn keeps(&self, key: &Key, response: &Response) -> bool {
+        self.keep.is_everything()
+            || Name::from_bytes(key.name())
+                .is_ok_and(|name| self.keep.admits(&name, response.kind()))
     }
 
     /// Room for one query, if there is any.
@@ -165,7 +185,9 @@ impl Forwarder {
                 Ok(response) => response,
                 Err(error) => forwarder.failure(&key, error),
             });
-            if let Some(kept) = &forwarder.kept {
+            if let Some(kept) = &forwarder.kept
+                && forwarder.keeps(&key, &response)
+            {
                 kept.insert(&key, Arc::clone(&response));
             }
             flight.land(response);
@@ -214,7 +236,7 @@ impl Waiting {
         let mut arrived = None;
         let boarding = forwarder.flights.board(&key, || {
             let (response, age) = kept()?;
-            arrived = Some(Ttls::aged(age));
+            arrived = Some(forwarder.shown(age));
             Some(response)
         });
         let seat = match boarding {

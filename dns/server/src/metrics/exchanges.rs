@@ -31,8 +31,8 @@ pub(super) const SIZES: [u64; 14] =
 pub(super) const ZONES: [&str; 2] = [".", "dropped"];
 
 /// Labels of `zone` and `plugin` by who made the reply.
-pub(super) const PLUGINS: [(&str, &str); 3] =
-    [(ZONES[0], "kubernetes"), (ZONES[0], "forward"), (ZONES[1], "")];
+pub(super) const PLUGINS: [(&str, &str); 4] =
+    [(ZONES[0], "kubernetes"), (ZONES[0], "forward"), (ZONES[1], ""), (ZONES[0], "other")];
 
 /// Types that are told apart, and one place for all others.
 pub(super) const QTYPE_PLACES: usize = QTYPES.len() + 1;
@@ -136,6 +136,7 @@ impl Recorder {
             Source::Zone => (0, 0),
             Source::Upstream => (0, 1),
             Source::Protocol => (1, 2),
+            Source::Plugin => (0, 3),
         };
         let family = usize::from(!client.to_canonical().is_ipv4());
         counters.requests[zone][family][qtype_place(replied.qtype)].add(1);

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed; not every test file uses every helper"
 )]
 
+pub(crate) mod corefile;
 pub(crate) mod invariants;
 mod zone;
 

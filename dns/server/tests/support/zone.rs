@@ -86,6 +86,7 @@ fn changes() -> Vec<Change> {
         alias("inside", "web.default.svc.cluster.local"),
         alias("missing", "nowhere.default.svc.cluster.local"),
         alias("far", "inside.default.svc.cluster.local"),
+        alias("stub", "db.acme.local"),
         alias("self", "self.default.svc.cluster.local"),
         alias("ping", "pong.default.svc.cluster.local"),
         alias("pong", "ping.default.svc.cluster.local"),
@@ -104,6 +105,11 @@ pub(crate) fn unsynced() -> ZoneIndex {
 /// The index of every test.
 pub(crate) fn zone() -> ZoneIndex {
     unsynced().rebuild(&Builder::new().apply(changes()).0, 1_700_000_000)
+}
+
+/// The same objects with another configuration.
+pub(crate) fn index(config: ZoneConfig) -> ZoneIndex {
+    ZoneIndex::new(config).rebuild(&Builder::new().apply(changes()).0, 1_700_000_000)
 }
 
 /// The index with `web` at another address.

@@ -881,3 +881,37 @@ fn names_too_long_for_the_zone_lead_nowhere() {
     assert_eq!(ask(&index, &format!("{service} SRV")), "NODATA");
     assert_eq!(ask(&index, "8.8.244.10.in-addr.arpa. PTR"), "NODATA");
 }
+
+#[test]
+fn names_that_do_not_exist_fall_through_where_the_zone_is_shared() {
+    let corner = Name::from_ascii("corp.cluster.local.").unwrap();
+    let index = index(config().with_fallthrough([&corner]), cluster());
+    check(
+        &index,
+        &[
+            ("db.corp.cluster.local. A", "NOT OURS"),
+            ("DB.Corp.cluster.local. A", "NOT OURS"),
+            ("nosuch.D A", &ask(&index, "nosuch2.D A")),
+        ],
+    );
+    assert!(ask(&index, "nosuch.D A").starts_with("NXDOMAIN"));
+    let everywhere = super::tests::index(config().with_fallthrough([&Name::root()]), cluster());
+    check(&everywhere, &[("nosuch.D A", "NOT OURS"), ("web.D A", &ask(&index, "web.D A"))]);
+    // A name that exists stays ours, whatever it lacks.
+    assert_eq!(ask(&everywhere, "web.D MX"), ask(&index, "web.D MX"));
+}
+
+#[test]
+fn services_without_endpoints_are_no_names_where_they_are_ignored() {
+    use crate::config::{EmptyServices, EndpointUse, ServiceRules};
+    let rules = |endpoints, empty| ServiceRules { endpoints, empty, ..ServiceRules::default() };
+    let empty = config().with_service_rules(rules(EndpointUse::Named, EmptyServices::Ignored));
+    let empty = index(empty, cluster());
+    assert!(ask(&empty, "one.D A").starts_with("NXDOMAIN"), "{}", ask(&empty, "one.D A"));
+    assert!(!ask(&empty, "plain.D A").starts_with("NXDOMAIN"));
+    let none = config().with_service_rules(rules(EndpointUse::Ignored, EmptyServices::Named));
+    let none = index(none, cluster());
+    assert!(ask(&none, "plain.D A").starts_with("NXDOMAIN"));
+    assert!(ask(&none, "10-244-1-20.plain.D A").starts_with("NXDOMAIN"));
+    assert!(!ask(&none, "one.D A").starts_with("NXDOMAIN"));
+}

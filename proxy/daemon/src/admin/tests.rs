@@ -35,13 +35,14 @@ impl Bench {
         let probes = ProbeCounts::default();
         let mut registry = Registry::default();
         probes.register(&mut registry);
-        let zone = ZoneIndex::new(ZoneConfig::new("cluster.local").unwrap());
+        let names = Arc::new(Names::default());
+        names.zone(ZoneConfig::new("cluster.local").unwrap());
         let admin = Arc::new(Admin {
             node: NodeName::new("node-a").unwrap(),
             readiness: readiness.clone(),
             health: health.clone(),
             feed: publisher.feed(),
-            zone: Arc::new(ArcSwap::from_pointee(zone)),
+            names,
             inquirer: Inquirer::default(),
             registry,
             probes,

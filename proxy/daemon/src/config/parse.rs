@@ -229,6 +229,9 @@ pub(super) fn dns_listen(
     let flag =
         Flag { name: "--dns-listen", accepted: "ADDR:PORT such as 127.0.0.1:53 or [::1]:53" };
     let address = socket_address(&flag, text, port)?;
+    if address.port() == 0 {
+        return Err(flag.error(text, "0 is no port"));
+    }
     if before.contains(&address) {
         return Err(flag.error(text, "is given twice"));
     }

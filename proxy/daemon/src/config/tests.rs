@@ -11,7 +11,6 @@ use crate::args::{Command, CommandLine};
 fn environment() -> Environment {
     Environment {
         host_name: Ok("Node-A.example\n".to_owned()),
-        resolv_conf: Ok("nameserver 127.0.0.1\nnameserver 192.0.2.53\n".to_owned()),
         interfaces: vec!["127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap()],
     }
 }
@@ -52,8 +51,8 @@ fn defaults_are_a_whole_configuration() {
     assert_eq!(proxy.loopback, LoopbackNodePorts::Closed);
     assert_eq!(kernel, Choices::default());
     assert_eq!(dns.listen, sockets(&["127.0.0.1:53"]));
-    assert_eq!(dns.upstreams, sockets(&["192.0.2.53:53"]), "never itself");
-    assert_eq!(dns.skipped.len(), 1);
+    let CorefileSource::BuiltIn(text) = dns.corefile else { panic!("{dns:?}") };
+    assert!(text.contains("forward . /etc/resolv.conf"), "{text}");
     assert_eq!(admin.healthz, Some("0.0.0.0:10256".parse().unwrap()));
     assert_eq!(admin.metrics, Some("127.0.0.1:10249".parse().unwrap()));
     assert_eq!(admin.bind_failure, BindFailure::Retried);
@@ -131,7 +130,8 @@ fn every_flag_is_taken_over() {
     assert_eq!(kernel, expected);
     assert_eq!(proxy.masquerade_bit, 31);
     assert_eq!(dns.listen, sockets(&["192.0.2.1:53", "[::1]:53"]));
-    assert_eq!(dns.upstreams, sockets(&["198.51.100.1:53", "[2001:db8::53]:5353"]));
+    let CorefileSource::BuiltIn(text) = dns.corefile else { panic!("{dns:?}") };
+    assert!(text.contains("forward . 198.51.100.1:53 [2001:db8::53]:5353 {"), "{text}");
     assert_eq!((admin.healthz, admin.metrics), (Some("[::]:1".parse().unwrap()), None));
     assert_eq!(admin.bind_failure, BindFailure::Fatal);
     assert_eq!(log.format, LogFormat::Json);
@@ -283,26 +283,26 @@ fn unreadable_host_name_matters_only_without_an_override() {
 }
 
 #[test]
-fn unreadable_resolv_conf_leaves_no_upstream_and_says_why() {
-    let unreadable =
-        Environment { resolv_conf: Err(io::ErrorKind::NotFound.into()), ..environment() };
-    let dns = resolve_in(&[], &unreadable).unwrap().dns;
-    assert!(dns.upstreams.is_empty());
-    assert!(dns.unread.is_some_and(|reason| reason.starts_with("/etc/resolv.conf: ")));
-    let given = resolve_in(&["--dns-upstream=192.0.2.9"], &unreadable).unwrap().dns;
-    assert_eq!((given.upstreams, given.unread), (sockets(&["192.0.2.9:53"]), None));
+fn corefile_goes_with_addresses_and_not_with_upstreams() {
+    let dns = resolve(&["--corefile=/etc/Corefile", "--dns-listen=192.0.2.1:53"]).unwrap().dns;
+    let path = "/etc/Corefile".into();
+    let lenience = podway_dns_corefile::Lenience::Strict;
+    assert_eq!(dns.corefile, CorefileSource::File { path, lenience });
+    assert_eq!(dns.listen, sockets(&["192.0.2.1:53"]));
+    let found = errors(&["--corefile=/etc/Corefile", "--dns-upstream=192.0.2.9"]);
+    let expected = "--dns-upstream \"192.0.2.9\": the Corefile says who is asked; accepted: forward \
+                    in the Corefile, or no --corefile";
+    assert_eq!(found, [expected]);
+    let found = errors(&["--corefile-lenient"]);
+    assert!(found.len() == 1 && found[0].contains("there is no Corefile"), "{found:?}");
 }
 
 #[test]
-fn listening_everywhere_makes_every_interface_ones_own() {
-    let environment = Environment {
-        resolv_conf: Ok("nameserver 192.0.2.1\nnameserver 127.0.0.53\n".to_owned()),
-        ..environment()
-    };
-    let dns = resolve_in(&["--dns-listen=0.0.0.0:53"], &environment).unwrap().dns;
-    assert_eq!(dns.upstreams, []);
-    let other_port = resolve_in(&["--dns-listen=0.0.0.0:1053"], &environment).unwrap().dns;
-    assert_eq!(other_port.upstreams, sockets(&["192.0.2.1:53", "127.0.0.53:53"]));
+fn own_address_is_no_upstream_also_where_every_interface_is_listened_at() {
+    for (listen, refused) in [("0.0.0.0:53", true), ("0.0.0.0:1053", false)] {
+        let flags = [&format!("--dns-listen={listen}"), "--dns-upstream=192.0.2.1"];
+        assert_eq!(resolve(&flags).is_err(), refused, "{listen}");
+    }
 }
 
 #[test]

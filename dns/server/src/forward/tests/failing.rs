@@ -218,11 +218,12 @@ async fn longest_zone_counts_unless_it_leaves_a_name_out() {
         config.mixed_case = MixedCase::Never;
         config
     };
-    let configs = vec![
+    let mut configs = vec![
         zone("example.", &[], 1),
         zone("corp.example.", &["public.corp.example."], 2),
         zone("local.", &[], 3),
     ];
+    longest_first(&mut configs);
     let forwarders = Forwarders::new(configs, &[], &ForwardMetrics::default()).unwrap();
     let chosen = |name: &str| {
         let name = name.parse().unwrap();

@@ -1,0 +1,130 @@
+//! Where blocks answer: keys, `bind`, `multisocket` and `timeouts`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+
+use podway_dns_corefile::plugin::{BindAddress, Timeouts};
+use podway_dns_corefile::{Config, Scheme, ServerBlock};
+
+use super::reports::Reports;
+use super::{Ground, Points};
+use crate::config::StreamLimits;
+use crate::server::Point;
+
+/// Where `block` answers for which of its zones.
+pub(super) fn points(block: &ServerBlock, ground: &Ground<'_>, reports: &Reports) -> Points {
+    let workers = match block.multisocket() {
+        None => ground.workers,
+        Some(own) => own
+            .sockets
+            .map(NonZeroUsize::from)
+            .or_else(|| available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN),
+    };
+    let bound = bound(block, ground, reports);
+    let mut points = Points::new();
+    for key in &block.keys {
+        if key.scheme == Scheme::Tls {
+            reports.unserved(&key.place, &format!("answering by {key}"), "dns://");
+            continue;
+        }
+        let addresses: Vec<SocketAddr> = match &bound {
+            Some(bound) => bound.iter().map(|ip| SocketAddr::new(*ip, key.port)).collect(),
+            None if ground.listen.is_empty() => {
+                ground.everywhere.iter().map(|ip| SocketAddr::new(*ip, key.port)).collect()
+            }
+            None => {
+                let at_port = |address: &&SocketAddr| address.port() == key.port;
+                ground.listen.iter().filter(at_port).copied().collect()
+            }
+        };
+        if addresses.is_empty() && bound.is_none() {
+            let given: Vec<String> = ground.listen.iter().map(ToString::to_string).collect();
+            let text = format!("{key}: none of the addresses to listen at has port {}", key.port);
+            reports.mistake(&key.place, text, &format!("the port of one of {}", given.join(", ")));
+        }
+        for address in addresses {
+            let point: Point = (address, workers.get());
+            let zone = key.zone.name().clone();
+            match points.iter_mut().find(|(known, _)| *known == point) {
+                Some((_, zones)) => zones.push(zone),
+                None => points.push((point, vec![zone])),
+            }
+        }
+    }
+    points
+}
+
+/// The addresses that `bind` names; `None` without one.
+fn bound(block: &ServerBlock, ground: &Ground<'_>, reports: &Reports) -> Option<Vec<IpAddr>> {
+    let mut binds = block.binds().peekable();
+    binds.peek()?;
+    let resolve = |address: &BindAddress| -> Vec<IpAddr> {
+        match address {
+            BindAddress::Address(address) => vec![*address],
+            BindAddress::Interface(name) => {
+                let own = ground.interfaces.iter().filter(|(interface, _)| interface == name);
+                own.map(|(_, address)| *address).collect()
+            }
+        }
+    };
+    let mut addresses = Vec::new();
+    for bind in binds {
+        let except: Vec<IpAddr> = bind.except.iter().flat_map(resolve).collect();
+        for named in &bind.addresses {
+            let found = resolve(named);
+            if found.is_empty() {
+                let text = format!("bind: {named} has no address");
+                reports.mistake(&block.place, text, "an address, or an interface with addresses");
+            }
+            let new = found.into_iter().filter(|address| !except.contains(address));
+            addresses.extend(new);
+        }
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    Some(addresses)
+}
+
+/// Finds addresses to listen at that no block answers at.
+pub(super) fn check_used(
+    config: &Config,
+    ground: &Ground<'_>,
+    points: &[Points],
+    reports: &Reports,
+) {
+    let Some(first) = config.blocks.first() else { return };
+    for address in ground.listen {
+        let used = |points: &Points| points.iter().any(|(point, _)| point.0 == *address);
+        if !points.iter().any(used) {
+            let text = format!("{address} is to be listened at, and no block answers there");
+            let accepted = format!("a block without bind and with the port {}", address.port());
+            reports.mistake(&first.place, text, &accepted);
+        }
+    }
+}
+
+/// The limits of streams at each address: those of the first block that has any.
+pub(super) fn streams(config: &Config) -> impl Fn(Point) -> StreamLimits {
+    let timeouts: Vec<(u16, Timeouts)> = config
+        .blocks
+        .iter()
+        .filter_map(|block| Some((block, block.timeouts()?)))
+        .flat_map(|(block, timeouts)| block.keys.iter().map(|key| (key.port, *timeouts)))
+        .collect();
+    move |(address, _)| {
+        let own = timeouts.iter().find(|(port, _)| *port == address.port());
+        own.map_or_else(StreamLimits::default, |(_, timeouts)| limits(timeouts))
+    }
+}
+
+/// The usual limits with the times that a block gives.
+fn limits(timeouts: &Timeouts) -> StreamLimits {
+    let usual = StreamLimits::default();
+    StreamLimits {
+        idle: timeouts.idle.or(timeouts.read).unwrap_or(usual.idle),
+        write: timeouts.write.unwrap_or(usual.write),
+        ..usual
+    }
+}

@@ -1,0 +1,332 @@
+//! The plugins of one block as stages, and what is not served of them.
+//!
+//! The match in [`stage`] has every plugin, so that none can be forgotten.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hickory_proto::rr::RecordType;
+use podway_dns_corefile::plugin::{self, Order, RewriteRule};
+use podway_dns_corefile::value::Zone;
+use podway_dns_corefile::{Place, Placed, Plugin, ServerBlock};
+use podway_dns_plugin::{
+    acl, chaos, dns64, header, hosts, load_balance, local, nsid, rewrite, template,
+};
+use podway_dns_zone::ZoneIndex;
+
+use super::forward::Common;
+use super::reports::Reports;
+use super::{Ground, cache, files, forward, zone};
+use crate::chain::Stage;
+use crate::chain::answering::{Acl, Any, Chaos, Dns64, Local, Whoami};
+use crate::chain::forward::Forward;
+use crate::chain::kubernetes::Kubernetes;
+use crate::chain::message::{Header, LoadBalance, Minimal, Nsid};
+use crate::chain::rewrite::Rewrite;
+use crate::chain::tables::{Hosts, Template};
+use crate::forward::Fleet;
+use crate::keeper::Keeper;
+use crate::observe::Observers;
+use crate::reply::Policy;
+use crate::site::{Block, DirectGate, Way};
+
+/// Largest datagram sent unless a block says otherwise.
+///
+/// 1232 octets pass every IPv6 path without fragments (DNS Flag Day 2020).
+const USUAL_PAYLOAD_OCTETS: u16 = 1232;
+
+/// A block while it is made.
+struct Making<'m> {
+    block: &'m ServerBlock,
+    ground: &'m Ground<'m>,
+    reports: &'m Reports,
+    policy: Policy,
+    fleet: Arc<Fleet>,
+    stages: Vec<Box<dyn Stage>>,
+    zone: Option<Arc<ArcSwap<ZoneIndex>>>,
+    /// What follows files.
+    keepers: Vec<Keeper>,
+    /// Whether all plugins so far leave replies as the index and the upstreams gave them.
+    plain: bool,
+    /// Which plain questions no plugin so far looks at; `None`: some plugin looks at all.
+    gate: Option<DirectGate>,
+    direct: Option<(DirectGate, Arc<ArcSwap<ZoneIndex>>)>,
+}
+
+/// Makes a block; `None` where it cannot be made.
+pub(super) fn block(
+    block: &ServerBlock,
+    ground: &Ground<'_>,
+    (own, known): (Vec<SocketAddr>, &[Arc<Fleet>]),
+    reports: &Reports,
+) -> Option<Block> {
+    let fleet = fleet(block, ground, (own, known), reports)?;
+    let policy = Policy {
+        udp_payload_octets: block.bufsize().map_or(USUAL_PAYLOAD_OCTETS, |size| size.octets),
+        recursion: !fleet.forwarders().is_empty(),
+    };
+    let mut making = Making {
+        block,
+        ground,
+        reports,
+        policy,
+        fleet,
+        stages: Vec::new(),
+        zone: None,
+        keepers: Vec::new(),
+        plain: true,
+        gate: Some(DirectGate::default()),
+        direct: None,
+    };
+    let mut before = None;
+    for placed in &block.plugins {
+        let name = placed.plugin.name();
+        // Plugins that may stand in a block several times make one stage.
+        let first = before.replace(name) != Some(name);
+        making.stage(placed, first);
+    }
+    Some(making.finish())
+}
+
+impl Making<'_> {
+    /// Adds what a plugin does; `first` of those with its name.
+    fn stage(&mut self, Placed { place, plugin }: &Placed, first: bool) {
+        match plugin {
+            Plugin::Kubernetes(kubernetes) => {
+                if let Some(config) = zone::config(kubernetes, place, self.reports) {
+                    self.kubernetes((self.ground.zone)(config));
+                }
+            }
+            Plugin::Forward(_) if first => self.forward(),
+            Plugin::LoadBalance(own) => self.load_balance(own),
+            // Done where they belong: to listeners, to forwarding, to the whole server.
+            Plugin::Forward(_)
+            | Plugin::Cache(_)
+            | Plugin::Bind(_)
+            | Plugin::Multisocket(_)
+            | Plugin::Bufsize(_)
+            | Plugin::Cancel(_)
+            | Plugin::Errors(_)
+            | Plugin::Log(_)
+            | Plugin::Health(_)
+            | Plugin::Ready(_)
+            | Plugin::Prometheus(_)
+            | Plugin::Reload(_)
+            // Upstreams that lead back here are left out from the start.
+            | Plugin::Loop(_)
+            | Plugin::Tls(_) => {}
+            Plugin::Debug(_) => {
+                self.reports.note(place, "debug: use --log-level=debug to see more");
+            }
+            Plugin::Timeouts(timeouts) => {
+                if timeouts.most_queries.is_some() {
+                    self.unserved(place, "timeouts: maxtcpqueries");
+                }
+            }
+            Plugin::Nsid(own) => {
+                self.passes(DirectGate::look_at_options);
+                self.add(Nsid(nsid::Nsid::new(own, self.ground.host)));
+            }
+            Plugin::Local(own) => self.before(Local(local::Local::new(own))),
+            Plugin::Dns64(own) => {
+                self.passes(|gate| gate.except.push(RecordType::AAAA));
+                self.add(Dns64(dns64::Dns64::new(own)));
+            }
+            Plugin::Any(_) => {
+                self.passes(|gate| gate.except.push(RecordType::ANY));
+                self.add(Any);
+            }
+            Plugin::Acl(_) if first => self.before(Acl(acl::Acl::new(self.block.acls()))),
+            Plugin::Header(_) if first => {
+                let header = header::Header::new(self.block.headers());
+                self.before(Header::new(header, self.policy));
+            }
+            Plugin::Acl(_) | Plugin::Header(_) => {}
+            Plugin::Minimal(_) => {
+                // Only what is beside an answer is taken away: SRV records have such.
+                self.passes(|gate| gate.except.push(RecordType::SRV));
+                self.add(Minimal);
+            }
+            Plugin::Whoami(_) => self.before(Whoami),
+            Plugin::Chaos(own) => {
+                // It looks at another class, which no plain question is of.
+                let version = concat!("podway ", env!("CARGO_PKG_VERSION"));
+                self.passes(|_gate| {});
+                self.add(Chaos(chaos::Chaos::new(own, version, self.ground.host)));
+            }
+            Plugin::Rewrite(own) => {
+                if matches!(own.rule, RewriteRule::Edns(_)) {
+                    self.unserved(place, "rewrite edns0");
+                }
+                if first {
+                    self.before(Rewrite(rewrite::Rewrite::new(self.block.rewrites())));
+                }
+            }
+            Plugin::Template(own) => {
+                self.looks_at(&own.zones);
+                if first {
+                    self.add(Template(template::Templates::new(self.block.templates())));
+                }
+            }
+            Plugin::Hosts(own) => self.hosts(own),
+            Plugin::Autopath(_) | Plugin::Dnssec(_) | Plugin::ZoneFile(_) => {
+                self.unserved(place, &format!("plugin {}", plugin.name()));
+            }
+        }
+    }
+
+    /// Adds names of the cluster.
+    fn kubernetes(&mut self, zone: Arc<ArcSwap<ZoneIndex>>) {
+        self.stages.push(Box::new(Kubernetes::new(Arc::clone(&zone))));
+        // What comes behind never sees what is answered here.
+        self.direct = self.gate.take().map(|gate| (gate, Arc::clone(&zone)));
+        self.zone = Some(zone);
+    }
+
+    /// Adds a plugin that looks at some plain questions only: those that `narrow` takes away.
+    fn passes(&mut self, narrow: impl FnOnce(&mut DirectGate)) {
+        self.plain = false;
+        if let Some(gate) = &mut self.gate {
+            narrow(gate);
+        }
+    }
+
+    /// Adds the names of a hosts file.
+    fn hosts(&mut self, own: &plugin::Hosts) {
+        self.looks_at(&own.zones);
+        let hosts = Arc::new(ArcSwap::from_pointee(hosts::Hosts::new(own, b"").0));
+        let (target, options) = (Arc::clone(&hosts), own.clone());
+        self.keep(&own.file, own.reload, move |contents| {
+            // A file that is missing is one without lines.
+            let text = match contents {
+                Err(io::ErrorKind::NotFound) => Some(Vec::new()),
+                contents => files::readable(&options.file, contents),
+            };
+            if let Some(text) = text {
+                let (read, mistakes) = hosts::Hosts::new(&options, &text);
+                files::tell(&options.file, &mistakes);
+                target.store(Arc::new(read));
+            }
+        });
+        self.add(Hosts(hosts));
+    }
+
+    /// Adds a plugin that looks at names in `zones` only.
+    fn looks_at(&mut self, zones: &[Zone]) {
+        self.plain = false;
+        let own = self.block.kubernetes().map(|own| &*own.zones).unwrap_or_default();
+        let meets = |zone: &Zone| {
+            own.iter().any(|own| own.contains(zone.name()) || zone.contains(own.name()))
+        };
+        if zones.iter().any(meets) {
+            self.gate = None;
+        }
+    }
+
+    /// Adds a plugin that may look at every question.
+    fn before(&mut self, stage: impl Stage + 'static) {
+        self.plain = false;
+        self.gate = None;
+        self.add(stage);
+    }
+
+    fn add(&mut self, stage: impl Stage + 'static) {
+        self.stages.push(Box::new(stage));
+    }
+
+    /// Adds names that others know.
+    fn forward(&mut self) {
+        self.plain &= !self.fleet.forwarders().any_goes_on();
+        self.stages.push(Box::new(Forward::new(Arc::clone(&self.fleet), self.policy)));
+    }
+
+    /// Addresses are always given in random order, so only what goes beyond that is to be done.
+    fn load_balance(&mut self, own: &plugin::LoadBalance) {
+        if own.order == Order::Shuffled && own.prefer.is_empty() {
+            return;
+        }
+        let order = Arc::new(ArcSwap::from_pointee(load_balance::LoadBalance::new(own)));
+        if let Order::Weighted { file, reload } = &own.order {
+            let (order, path) = (Arc::clone(&order), file.clone());
+            self.keep(file, *reload, move |contents| {
+                if let Some(weights) = files::weights(&path, contents) {
+                    order.store(Arc::new(order.load().with_weights(weights)));
+                }
+            });
+        }
+        self.passes(|gate| gate.except.extend([RecordType::A, RecordType::AAAA]));
+        self.add(LoadBalance(order));
+    }
+
+    /// Applies `file` now, and whenever it changes, unless it is never to be looked at again.
+    fn keep(
+        &mut self,
+        file: &str,
+        reload: Duration,
+        apply: impl Fn(Result<Vec<u8>, io::ErrorKind>) + Send + Sync + 'static,
+    ) {
+        let keeper = Keeper::new(PathBuf::from(file), apply);
+        if !reload.is_zero() {
+            self.keepers.push(keeper);
+        }
+    }
+
+    fn unserved(&self, place: &Place, what: &str) {
+        self.reports.unserved(place, what, "");
+    }
+
+    /// The block.
+    fn finish(self) -> Block {
+        let Self { block, policy, fleet, stages, zone, keepers, plain, direct, .. } = self;
+        let logs = block.logs().cloned().collect();
+        Block {
+            policy,
+            way: if plain { Way::Plain(zone) } else { Way::Staged },
+            stages,
+            observers: Observers::new(logs, block.errors()),
+            direct,
+            fleet,
+            keepers,
+        }
+    }
+}
+
+/// The forwarders of a block, with what is kept of their answers.
+fn fleet(
+    block: &ServerBlock,
+    ground: &Ground<'_>,
+    (own, known): (Vec<SocketAddr>, &[Arc<Fleet>]),
+    reports: &Reports,
+) -> Option<Arc<Fleet>> {
+    let cache = block.plugins.iter().find_map(|Placed { place, plugin }| {
+        let Plugin::Cache(own) = plugin else { return None };
+        Some(cache::policy(own, place, reports))
+    });
+    let longest = block.cancel().map(|cancel| cancel.timeout);
+    let common = Common { cache, longest, own };
+    let configs = block
+        .plugins
+        .iter()
+        .filter_map(|Placed { place, plugin }| {
+            let Plugin::Forward(own) = plugin else { return None };
+            Some(forward::config(own, place, &common, reports))
+        })
+        .collect();
+    match Fleet::new(configs, common.own, ground.metrics.forward(), known) {
+        Ok(fleet) => Some(fleet),
+        Err(error) => {
+            reports.mistake(&block.place, format!("forward: {}", chain(&error)), "");
+            None
+        }
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

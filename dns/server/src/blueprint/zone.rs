@@ -1,0 +1,111 @@
+//! `kubernetes` as the configuration of an index.
+
+use hickory_proto::rr::Name;
+use podway_dns_corefile::Place;
+use podway_dns_corefile::plugin::{self, Kubernetes, NamespaceSelection, ZonalNames};
+use podway_dns_corefile::value::Reach;
+use podway_dns_zone::{
+    ConfigError, EmptyServices, EndpointUse, Exposure, MissingPointer, PodMode, PodNames,
+    ReverseZone, ServiceRules, Ttl, ZoneConfig,
+};
+
+use super::reports::Reports;
+
+/// The configuration of the zones of `kubernetes`; `None` where something is wrong with it.
+pub(super) fn config(
+    kubernetes: &Kubernetes,
+    place: &Place,
+    reports: &Reports,
+) -> Option<ZoneConfig> {
+    refuse(kubernetes, place, reports);
+    match convert(kubernetes) {
+        Ok(config) => config,
+        Err(error) => {
+            reports.mistake(place, format!("kubernetes: {error}"), "");
+            None
+        }
+    }
+}
+
+/// Names what is not served.
+fn refuse(kubernetes: &Kubernetes, place: &Place, reports: &Reports) {
+    let Kubernetes { api, limits, namespaces, labels, multicluster, zonal, .. } = kubernetes;
+    let unserved = |option: &str| reports.unserved(place, &format!("kubernetes: {option}"), "");
+    if matches!(namespaces, NamespaceSelection::Labelled(_)) {
+        unserved("namespace_labels");
+    }
+    if labels.is_some() {
+        unserved("labels");
+    }
+    if !multicluster.is_empty() {
+        unserved("multicluster");
+    }
+    if *zonal == ZonalNames::On {
+        unserved("zonal");
+    }
+    if *api != plugin::ApiAccess::default() || *limits != plugin::ApiLimits::default() {
+        let text = "kubernetes: the cluster is watched as the flags of podway say, so that how the \
+                    API server is reached has no effect here";
+        reports.note(place, text);
+    }
+}
+
+/// The configuration; `None` where there is no zone of names.
+fn convert(kubernetes: &Kubernetes) -> Result<Option<ZoneConfig>, ConfigError> {
+    let (reverse, forward): (Vec<_>, Vec<_>) =
+        kubernetes.zones.iter().partition(|zone| zone.is_reverse());
+    let Some((primary, further)) = forward.split_first() else { return Ok(None) };
+    let missing = |apex: &Name| {
+        if kubernetes.fallthrough.covers(apex) {
+            MissingPointer::NotOurs
+        } else {
+            MissingPointer::NxDomain
+        }
+    };
+    let reverse = reverse
+        .into_iter()
+        .map(|zone| ReverseZone::new(&zone.name().to_ascii(), missing(zone.name())))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut config = ZoneConfig::new(&primary.name().to_ascii())?.with_reverse_zones(reverse)?;
+    for zone in further {
+        config = config.with_further_domain(&zone.name().to_ascii())?;
+    }
+    let root = [Name::root()];
+    let shared: Vec<&Name> = match &kubernetes.fallthrough {
+        Reach::Nowhere => Vec::new(),
+        Reach::Everywhere => root.iter().collect(),
+        Reach::Within(zones) => zones.iter().map(|zone| zone.name()).collect(),
+    };
+    let config = config
+        .with_fallthrough(shared)
+        .with_ttl(Ttl::from_seconds(kubernetes.ttl.seconds())?)
+        .with_pods(match kubernetes.pods {
+            plugin::Pods::Disabled => PodMode::Disabled,
+            plugin::Pods::Insecure => PodMode::Insecure,
+            plugin::Pods::Verified => PodMode::Verified,
+        })
+        .with_service_rules(rules(kubernetes))
+        .with_namespaces(match &kubernetes.namespaces {
+            NamespaceSelection::Only(names) => Exposure::Only(names.clone()),
+            NamespaceSelection::All | NamespaceSelection::Labelled(_) => Exposure::All,
+        });
+    Ok(Some(config))
+}
+
+/// How Services become names.
+fn rules(kubernetes: &Kubernetes) -> ServiceRules {
+    ServiceRules {
+        pod_names: match kubernetes.endpoint_names {
+            plugin::EndpointNames::Address => PodNames::Answered,
+            plugin::EndpointNames::PodName => PodNames::Published,
+        },
+        endpoints: match kubernetes.endpoints {
+            plugin::Endpoints::Watched => EndpointUse::Named,
+            plugin::Endpoints::Ignored => EndpointUse::Ignored,
+        },
+        empty: match kubernetes.empty_services {
+            plugin::EmptyServices::Answered => EmptyServices::Named,
+            plugin::EmptyServices::Ignored => EmptyServices::Ignored,
+        },
+    }
+}

@@ -1,0 +1,161 @@
+//! The server blocks that one address answers for, and what each of them does with a query.
+//!
+//! Of the zones that a name is in the longest decides (RFC 1034 §4.3.2). A name in none of them is
+//! refused.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use hickory_proto::rr::{Name, RecordType};
+use podway_dns_zone::{AskedName, ZoneIndex};
+
+use crate::chain::forward::Forward;
+use crate::chain::kubernetes::Kubernetes;
+use crate::chain::{Context, Next, Said, Stage};
+use crate::config::StreamLimits;
+use crate::direct::{PlainQuery, reply};
+use crate::forward::Fleet;
+use crate::keeper::Keeper;
+use crate::observe::Observers;
+use crate::query::{Query, Question};
+use crate::reply::Policy;
+use crate::respond::{Replied, Transport};
+
+/// Everything that is answered at one address.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// Blocks by zone, the longest zones first.
+    zones: Vec<(AskedName, Arc<Block>)>,
+    /// Limits of streams.
+    pub(crate) streams: StreamLimits,
+}
+
+/// One server block at work.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// What is said of this server in replies.
+    pub(crate) policy: Policy,
+    /// How queries are answered.
+    pub(crate) way: Way,
+    /// The plugins, in order.
+    pub(crate) stages: Vec<Box<dyn Stage>>,
+    /// What is written about replies.
+    pub(crate) observers: Observers,
+    /// Which plain questions go straight to the index.
+    pub(crate) direct: Option<(DirectGate, Arc<ArcSwap<ZoneIndex>>)>,
+    /// Who is asked for names of others.
+    pub(crate) fleet: Arc<Fleet>,
+    /// What follows the files of plugins.
+    pub(crate) keepers: Vec<Keeper>,
+}
+
+/// How the queries of a block are answered; both ways give the same replies.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// From the index, else by the upstreams: no other plugin can change a reply.
+    Plain(Option<Arc<ArcSwap<ZoneIndex>>>),
+    /// By the stages.
+    Staged,
+}
+
+/// Lets plain questions through that no plugin but `kubernetes` has anything to say to.
+#[derive(Debug, Default)]
+pub(crate) struct DirectGate {
+    /// Types that some plugin looks at.
+    pub(crate) except: Vec<RecordType>,
+    /// Whether some plugin looks at the options of OPT.
+    pub(crate) without_options: bool,
+    /// Whether some plugin looks at queries with the DO bit.
+    pub(crate) without_dnssec: bool,
+}
+
+impl DirectGate {
+    /// Lets no query with options through any more.
+    pub(crate) fn look_at_options(&mut self) {
+        self.without_options = true;
+    }
+
+    /// Whether the question may go straight to the index.
+    fn admits(&self, query: &PlainQuery<'_>) -> bool {
+        !(self.except.contains(&query.qtype())
+            || self.without_options && query.has_options()
+            || self.without_dnssec && query.is_dnssec_ok())
+    }
+}
+
+impl Site {
+    /// Puts blocks together; of two for one zone the first counts.
+    pub(crate) fn new(blocks: Vec<(Vec<Name>, Arc<Block>)>, streams: StreamLimits) -> Self {
+        let mut zones: Vec<_> = blocks
+            .into_iter()
+            .flat_map(|(names, block)| {
+                names.into_iter().map(move |name| (AskedName::from(&name), Arc::clone(&block)))
+            })
+            .collect();
+        zones.sort_by_key(|(zone, _)| std::cmp::Reverse(zone.label_count()));
+        Self { zones, streams }
+    }
+
+    /// Begins what goes on beside the queries, where nobody has.
+    pub(crate) fn start(&self) {
+        for (_, block) in &self.zones {
+            block.fleet.start();
+            block.keepers.iter().for_each(Keeper::start);
+        }
+    }
+
+    /// The only block, if there is one.
+    pub(crate) fn has_one_block(&self) -> bool {
+        self.zones.len() == 1
+    }
+
+    /// The block that answers `question`.
+    ///
+    /// The DS record of a zone stands in the zone above (RFC 4035 §3.1.4.1), so it is asked of that
+    /// block if there is one.
+    pub(crate) fn block_of(&self, question: &Question) -> Option<&Arc<Block>> {
+        let name = AskedName::from(&question.name);
+        let mut within = self.zones.iter().filter(|(zone, _)| name.is_within(zone));
+        let (zone, block) = within.next()?;
+        if question.qtype == RecordType::DS && *zone == name {
+            return within.next().map_or(Some(block), |(_, above)| Some(above));
+        }
+        Some(block)
+    }
+
+    /// Answers `message` into `out` straight from the index, if that says all there is to say.
+    pub(crate) fn reply_directly(
+        &self,
+        message: &[u8],
+        transport: Transport,
+        out: &mut Vec<u8>,
+    ) -> Option<(&Arc<Block>, Replied)> {
+        let query = PlainQuery::read(message)?;
+        let within = |(zone, _): &&(AskedName, Arc<Block>)| query.name().is_within(zone);
+        let (zone, block) = self.zones.iter().find(within)?;
+        if query.qtype() == RecordType::DS && zone == query.name() {
+            return None;
+        }
+        let (_, zone) = block.direct.as_ref().filter(|(gate, _)| gate.admits(&query))?;
+        let replied = reply(&zone.load(), &query, transport, block.policy, out)?;
+        Some((block, replied))
+    }
+}
+
+impl Block {
+    /// The block of a server without further plugins: the cluster's names, and all others by `fleet`.
+    pub(crate) fn usual(zone: Arc<ArcSwap<ZoneIndex>>, policy: Policy, fleet: Arc<Fleet>) -> Self {
+        let stages: Vec<Box<dyn Stage>> = vec![
+            Box::new(Kubernetes::new(Arc::clone(&zone))),
+            Box::new(Forward::new(Arc::clone(&fleet), policy)),
+        ];
+        let direct = Some((DirectGate::default(), Arc::clone(&zone)));
+        let (way, observers) = (Way::Plain(Some(zone)), Observers::default());
+        Self { policy, way, stages, observers, direct, fleet, keepers: Vec::new() }
+    }
+
+    /// Answers by the stages.
+    pub(crate) async fn say(&self, asked: Query, context: &Context) -> Said {
+        Next::first(&self.stages, context).serve(asked).await
+    }
+}

@@ -1,0 +1,349 @@
+//! What servers answer that are made from Corefiles: the files that people have, over real sockets.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
+use hickory_proto::rr::{RData, Record, RecordType};
+use podway_dns_server::Transport;
+
+use self::support::corefile::Site;
+use self::support::{FakeUpstream, addresses, changed_zone, edns_query, local, query, reply_to};
+
+const KUBEADM: &str = include_str!("../../corefile/tests/data/kubeadm.Corefile");
+const K3S: &str = include_str!("../../corefile/tests/data/k3s.Corefile");
+const EKS: &str = include_str!("../../corefile/tests/data/eks.Corefile");
+const NODELOCAL: &str = include_str!("../../corefile/tests/data/nodelocal.Corefile");
+
+/// A Corefile in use, with `upstream` in the place of the node's resolvers.
+fn in_use(text: &str, upstream: &FakeUpstream) -> String {
+    text.replace(":53 {", ":PORT {").replace("/etc/resolv.conf", &upstream.address.to_string())
+}
+
+/// Asks for addresses.
+async fn ask(site: &Site, name: &str) -> Message {
+    site.running.udp(&query(7, name, RecordType::A)).await
+}
+
+fn rcode(message: &Message) -> ResponseCode {
+    message.metadata.response_code
+}
+
+#[tokio::test]
+async fn usual_corefiles_answer_the_cluster_and_forward_the_rest() {
+    let k3s = K3S.replace("/etc/coredns/custom/", "custom-of-nobody/");
+    for (file, text, ttl) in [("kubeadm", KUBEADM, 30), ("eks", EKS, 5), ("k3s", &*k3s, 5)] {
+        let upstream = FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await;
+        let site = Site::start(&in_use(text, &upstream)).await;
+        let web = ask(&site, &local("web")).await;
+        assert_eq!(addresses(&web), ["10.96.5.5".parse::<Ipv4Addr>().unwrap()], "{file}");
+        assert_eq!(web.answers[0].ttl, ttl, "{file}");
+        assert!(web.metadata.authoritative && web.metadata.recursion_available);
+        assert_eq!(rcode(&ask(&site, &local("nosuch")).await), ResponseCode::NXDomain, "{file}");
+        let pod = ask(&site, "10-1-2-3.default.pod.cluster.local.").await;
+        assert_eq!(addresses(&pod), [Ipv4Addr::new(10, 1, 2, 3)], "{file}");
+        assert_eq!(upstream.seen().len(), 0, "{file}: names of the cluster are asked of nobody");
+
+        for _ in 0..2 {
+            let outside = ask(&site, "www.example.com.").await;
+            assert_eq!(addresses(&outside), [Ipv4Addr::new(192, 0, 2, 1)], "{file}");
+            assert!(outside.answers[0].ttl <= 30, "{file}: cache 30 bounds all times");
+        }
+        assert_eq!(upstream.seen().len(), 1, "{file}: the second answer was kept");
+        // An address without a name in the cluster is somebody else's.
+        let pointer = query(8, "9.9.9.9.in-addr.arpa.", RecordType::PTR);
+        assert_eq!(rcode(&site.running.udp(&pointer).await), ResponseCode::NoError, "{file}");
+        assert_eq!(upstream.seen().len(), 2, "{file}");
+        site.running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn names_of_the_cluster_are_never_kept_though_cache_stands_before() {
+    let upstream = FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await;
+    let site = Site::start(&in_use(EKS, &upstream)).await;
+    assert_eq!(addresses(&ask(&site, &local("web")).await), [Ipv4Addr::new(10, 96, 5, 5)]);
+    site.running.zone.store(Arc::new(changed_zone("10.96.5.6")));
+    assert_eq!(addresses(&ask(&site, &local("web")).await), [Ipv4Addr::new(10, 96, 5, 6)]);
+    site.running.stop().await;
+}
+
+#[tokio::test]
+async fn longest_zone_decides_and_aliases_ask_the_whole_server() {
+    let (stub, rest) = (
+        FakeUpstream::with_address(Ipv4Addr::new(198, 51, 100, 7)).await,
+        FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await,
+    );
+    let text = format!(
+        "acme.local:PORT {{\n errors\n cache 30\n forward . {}\n}}\n\
+         .:PORT {{\n kubernetes cluster.local\n forward . {}\n cache 30\n}}\n",
+        stub.address, rest.address
+    );
+    let site = Site::start(&text).await;
+    for (name, address) in [
+        ("db.acme.local.", [198, 51, 100, 7]),
+        ("ACME.local.", [198, 51, 100, 7]),
+        ("notacme.local.", [192, 0, 2, 1]),
+    ] {
+        assert_eq!(addresses(&ask(&site, name).await), [Ipv4Addr::from(address)], "{name}");
+    }
+    // An ExternalName that leads to the stub domain is asked of its servers.
+    let reply = ask(&site, &local("stub")).await;
+    assert!(matches!(&reply.answers[0].data, RData::CNAME(_)), "{reply}");
+    assert_eq!(addresses(&reply), [Ipv4Addr::new(198, 51, 100, 7)]);
+    assert_eq!(rcode(&reply), ResponseCode::NoError);
+    assert_eq!((stub.seen().len(), rest.seen().len()), (2, 1), "the stub's answer was kept");
+    // And one that leads nowhere says so.
+    assert_eq!(rcode(&ask(&site, &local("missing")).await), ResponseCode::NXDomain);
+    assert_eq!(rcode(&ask(&site, &local("self")).await), ResponseCode::ServFail);
+    assert_eq!(rcode(&ask(&site, &local("ping")).await), ResponseCode::ServFail);
+    site.running.stop().await;
+}
+
+#[tokio::test]
+async fn names_that_no_block_is_for_are_refused() {
+    let site = Site::start("example.org:PORT {\n forward . 192.0.2.1\n}\n").await;
+    let reply = site.running.udp(&edns_query(3, "example.com.", RecordType::A, 1232)).await;
+    assert_eq!(rcode(&reply), ResponseCode::Refused);
+    assert_eq!(reply.queries.len(), 1);
+    assert!(reply.edns.is_some() && reply.authorities.is_empty());
+    site.running.stop().await;
+}
+
+#[tokio::test]
+async fn nodelocal_cache_asks_the_cluster_by_tcp_and_keeps_denials_for_5_seconds() {
+    let cluster = FakeUpstream::start(|query, _| {
+        let exists = query.queries[0].name().to_string().starts_with("web.");
+        let soa = "cluster.local. 5 IN SOA ns.dns.cluster.local. hostmaster.cluster.local. 1 7200 \
+                   1800 86400 30";
+        vec![reply_to(query, |reply| {
+            let name = reply.queries[0].name().clone();
+            if exists {
+                let address = RData::A(Ipv4Addr::new(10, 96, 5, 5).into());
+                reply.add_answer(Record::from_rdata(name, 30, address));
+            } else {
+                reply.metadata.response_code = ResponseCode::NXDomain;
+                reply.add_authority(record(soa));
+            }
+        })]
+    })
+    .await;
+    let text = NODELOCAL
+        .replace(":53 {", ":PORT {")
+        .replace("bind 169.254.20.10 10.96.0.10", "bind 127.0.0.1")
+        .replace("169.254.20.10:8080", "127.0.0.1:8080")
+        .replace("10.96.0.11", &cluster.address.to_string())
+        .replace("/etc/resolv.conf", &cluster.address.to_string());
+    let site = Site::start(&text).await;
+    assert_eq!(addresses(&ask(&site, &local("web")).await), [Ipv4Addr::new(10, 96, 5, 5)]);
+    assert!(cluster.seen().iter().all(|seen| seen.transport == Transport::Tcp));
+    let missing = ask(&site, &local("nosuch")).await;
+    assert_eq!(rcode(&missing), ResponseCode::NXDomain);
+    assert!(missing.authorities[0].ttl <= 5, "{missing}");
+    site.running.stop().await;
+}
+
+/// A record in the form of a master file: an SOA record only.
+fn record(text: &str) -> Record {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [owner, ttl, _, _, mname, rname, serial, numbers @ ..] = words.as_slice() else {
+        panic!("{text}")
+    };
+    let number = |at: usize| numbers[at].parse().unwrap();
+    let soa = hickory_proto::rr::rdata::SOA::new(
+        mname.parse().unwrap(),
+        rname.parse().unwrap(),
+        serial.parse().unwrap(),
+        number(0),
+        number(1),
+        number(2),
+        u32::try_from(number(3)).unwrap(),
+    );
+    Record::from_rdata(owner.parse().unwrap(), ttl.parse().unwrap(), RData::SOA(soa))
+}
+
+#[tokio::test]
+async fn simple_plugins_do_their_work_in_their_order() {
+    let upstream = FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await;
+    let text = format!(
+        ".:PORT {{
+            any
+            local
+            nsid served by podway
+            header {{
+                response clear ra
+            }}
+            acl {{
+                block type TXT
+                filter type MX
+                drop type NAPTR
+            }}
+            minimal
+            dns64 {{
+                allow_ipv4
+            }}
+            kubernetes cluster.local
+            forward . {}
+        }}",
+        upstream.address
+    );
+    let site = Site::start(&text).await;
+    let asked = |name: &str, qtype| query(9, name, qtype);
+    let any = site.running.udp(&asked("www.example.com.", RecordType::ANY)).await;
+    assert_eq!(any.answers[0].record_type(), RecordType::HINFO);
+    let own = site.running.udp(&asked("localhost.", RecordType::A)).await;
+    assert_eq!(addresses(&own), [Ipv4Addr::LOCALHOST]);
+    let web = site.running.udp(&asked(&local("web"), RecordType::A)).await;
+    assert!(!web.metadata.recursion_available, "header says so");
+    for (qtype, expected) in
+        [(RecordType::TXT, ResponseCode::Refused), (RecordType::MX, ResponseCode::NoError)]
+    {
+        let denied = site.running.udp(&edns_query(9, &local("web"), qtype, 1232)).await;
+        assert_eq!((rcode(&denied), denied.answers.len()), (expected, 0));
+        let options = denied.edns.unwrap();
+        assert!(options.option(EdnsCode::Unknown(15)).is_some(), "{options}");
+    }
+    // What is dropped gets no reply; the one that comes is for the next query.
+    let client = support::UdpClient::connect(site.running.address).await;
+    client.send(&query(1, &local("web"), RecordType::NAPTR).to_vec().unwrap()).await;
+    client.send(&query(2, &local("web"), RecordType::A).to_vec().unwrap()).await;
+    assert_eq!(client.receive_message().await.metadata.id, 2);
+    // 64:ff9b::/96 with the IPv4 address behind it.
+    let made = site.running.udp(&asked("www.example.com.", RecordType::AAAA)).await;
+    assert_eq!(addresses(&made), ["64:ff9b::c000:201".parse::<std::net::Ipv6Addr>().unwrap()]);
+    let mut who = edns_query(4, &local("web"), RecordType::A, 1232);
+    let options = who.edns.as_mut().unwrap().options_mut();
+    options.insert(EdnsOption::Unknown(3, Vec::new()));
+    let reply = site.running.udp(&who).await;
+    let identity = reply.edns.as_ref().unwrap().option(EdnsCode::NSID).unwrap();
+    assert_eq!(Vec::<u8>::try_from(identity).unwrap(), b"served by podway");
+    let ports = site.running.udp(&asked(&local("_http._tcp.web"), RecordType::SRV)).await;
+    assert_eq!((ports.answers.len(), ports.additionals.len()), (1, 0), "minimal");
+    site.running.stop().await;
+}
+
+#[tokio::test]
+async fn next_forward_is_asked_after_the_replies_that_are_listed() {
+    let (first, second) = (
+        FakeUpstream::replying(|reply| reply.metadata.response_code = ResponseCode::NXDomain).await,
+        FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 2)).await,
+    );
+    let text = format!(
+        ".:PORT {{\n forward . {} {{\n next NXDOMAIN\n }}\n forward . {}\n}}",
+        first.address, second.address
+    );
+    let site = Site::start(&text).await;
+    assert_eq!(addresses(&ask(&site, "a.example.").await), [Ipv4Addr::new(192, 0, 2, 2)]);
+    assert_eq!((first.seen().len(), second.seen().len()), (1, 1));
+    site.running.stop().await;
+}
+
+#[tokio::test]
+async fn replaced_corefile_answers_at_the_same_socket_and_a_bad_one_changes_nothing() {
+    let (old, new) = (
+        FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await,
+        FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 2)).await,
+    );
+    let text = |upstream: &FakeUpstream| {
+        format!(
+            ".:PORT {{\n kubernetes cluster.local\n forward . {}\n cache 30\n}}",
+            upstream.address
+        )
+    };
+    let site = Site::start(&text(&old)).await;
+    assert_eq!(addresses(&ask(&site, "a.example.").await), [Ipv4Addr::new(192, 0, 2, 1)]);
+    let client = support::UdpClient::connect(site.running.address).await;
+
+    // What cannot be listened at, or served, is refused as a whole.
+    let elsewhere = format!("{}\n.:1 {{\n bind 192.0.2.9\n whoami\n}}", text(&new));
+    let refused = site.replace(&elsewhere).await.unwrap_err();
+    assert!(refused.contains("192.0.2.9:1"), "{refused}");
+    let refused = site.replace(".:PORT {\n autopath resolv.conf\n}").await.unwrap_err();
+    assert!(refused.starts_with("Corefile:2:2: plugin autopath is not served"), "{refused}");
+    assert_eq!(addresses(&ask(&site, "b.example.").await), [Ipv4Addr::new(192, 0, 2, 1)]);
+
+    site.replace(&text(&new)).await.unwrap();
+    client.send(&query(5, "c.example.", RecordType::A).to_vec().unwrap()).await;
+    assert_eq!(addresses(&client.receive_message().await), [Ipv4Addr::new(192, 0, 2, 2)]);
+    // Another text of the same meaning keeps what was learned.
+    let seen = new.seen().len();
+    site.replace(&format!("# the same\n{}", text(&new))).await.unwrap();
+    assert_eq!(addresses(&ask(&site, "c.example.").await), [Ipv4Addr::new(192, 0, 2, 2)]);
+    assert_eq!(new.seen().len(), seen);
+    site.running.stop().await;
+}
+
+#[tokio::test]
+async fn stub_domains_hosts_rewrites_and_templates_work_together() {
+    let (stub, rest) = (
+        FakeUpstream::with_address(Ipv4Addr::new(198, 51, 100, 7)).await,
+        FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await,
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = folder.path().join("hosts");
+    std::fs::write(&hosts, "192.0.2.30 printer.lan printer\n").unwrap();
+    let text = format!(
+        ".:PORT {{
+            errors
+            rewrite name exact web.example.com web.default.svc.cluster.local
+            rewrite name suffix .old. .default.svc.cluster.local. answer auto
+            rewrite cname exact www.example.com. db.acme.local.
+            template IN A pods.example {{
+                match \"^ip-(?P<a>[0-9]+)-(?P<b>[0-9]+)-(?P<c>[0-9]+)-(?P<d>[0-9]+)\\.pods\\.example\\.$\"
+                answer \"{{{{ .Name }}}} 60 IN A {{{{ .Group.a }}}}.{{{{ .Group.b }}}}.{{{{ .Group.c }}}}.{{{{ .Group.d }}}}\"
+                fallthrough
+            }}
+            template ANY AAAA blocked.example {{
+                rcode NOERROR
+            }}
+            hosts {} lan example.net {{
+                192.0.2.10 registry.example.net
+                ttl 300
+                fallthrough
+            }}
+            kubernetes cluster.local
+            forward . {}
+            cache 30
+        }}
+        acme.local:PORT {{
+            forward . {}
+        }}",
+        hosts.display(),
+        rest.address,
+        stub.address
+    );
+    let site = Site::start(&text).await;
+    for (name, address) in [
+        ("web.example.com.", [10, 96, 5, 5]),
+        ("web.old.", [10, 96, 5, 5]),
+        ("ip-10-1-2-3.pods.example.", [10, 1, 2, 3]),
+        ("other.pods.example.", [192, 0, 2, 1]),
+        ("registry.example.net.", [192, 0, 2, 10]),
+        ("printer.lan.", [192, 0, 2, 30]),
+        ("nobody.lan.", [192, 0, 2, 1]),
+        ("db.acme.local.", [198, 51, 100, 7]),
+    ] {
+        let reply = ask(&site, name).await;
+        assert_eq!(addresses(&reply), [Ipv4Addr::from(address)], "{name}");
+        assert_eq!(reply.queries[0].name().to_string(), name);
+        assert_eq!(reply.answers[0].name.to_string(), name, "the owner is the name asked");
+    }
+    // The target that the rule gives is looked up in the whole server.
+    let alias = ask(&site, &local("ext")).await;
+    assert_eq!(addresses(&alias), [Ipv4Addr::new(198, 51, 100, 7)], "{alias}");
+    let none = site.running.udp(&query(7, "a.blocked.example.", RecordType::AAAA)).await;
+    assert_eq!((rcode(&none), none.answers.len()), (ResponseCode::NoError, 0));
+
+    std::fs::write(&hosts, "192.0.2.31 printer.lan\n").unwrap();
+    support::within("the changed file", async {
+        while addresses(&ask(&site, "printer.lan.").await) != [Ipv4Addr::new(192, 0, 2, 31)] {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    site.running.stop().await;
+}

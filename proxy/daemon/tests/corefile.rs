@@ -1,0 +1,210 @@
+//! `podway run --corefile` from start to change, each test in a network namespace of its own.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panic")]
+
+#[path = "run/node.rs"]
+#[allow(dead_code, reason = "not every test file uses every helper")]
+mod node;
+
+use std::fs;
+use std::net::UdpSocket;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use node::{Node, wait_for};
+use podway_tests_netns::isolated;
+use tempfile::TempDir;
+
+/// Service `shop/web` at 10.96.0.20.
+const WEB: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec:
+  clusterIP: 10.96.0.20
+  clusterIPs: [10.96.0.20]
+  ports: [{name: http, port: 80}]
+"#;
+
+/// A folder as the kubelet mounts a ConfigMap: every version behind a link that is swapped.
+struct Mounted {
+    folder: TempDir,
+    version: u32,
+}
+
+impl Mounted {
+    fn new(corefile: &str) -> Self {
+        let mut mounted = Self { folder: TempDir::new().unwrap(), version: 0 };
+        mounted.put(corefile);
+        symlink("..data/Corefile", mounted.corefile()).unwrap();
+        mounted
+    }
+
+    fn corefile(&self) -> PathBuf {
+        self.folder.path().join("Corefile")
+    }
+
+    /// Swaps in another version.
+    fn put(&mut self, corefile: &str) {
+        self.version += 1;
+        let version = format!("..version-{}", self.version);
+        let folder = self.folder.path().join(&version);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("Corefile"), corefile).unwrap();
+        let link = self.folder.path().join("..data_tmp");
+        symlink(&version, &link).unwrap();
+        fs::rename(link, self.folder.path().join("..data")).unwrap();
+    }
+}
+
+fn corefile(ttl: u32, more: &str) -> String {
+    format!(
+        ".:53 {{
+    bind 127.0.0.1
+    errors
+    health 127.0.0.1:8080
+    ready 127.0.0.1:8181
+    prometheus 127.0.0.1:9153
+    kubernetes cluster.local in-addr.arpa {{
+        ttl {ttl}
+        fallthrough in-addr.arpa
+    }}
+    reload
+{more}
+}}
+"
+    )
+}
+
+/// Asks for an A record; the whole reply.
+fn ask(server: &str, name: &[u8]) -> Vec<u8> {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(server).unwrap();
+    socket.set_read_timeout(Some(node::PATIENCE)).unwrap();
+    let header = [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    socket.send(&[&header, name, &[0, 1, 0, 1]].concat()).unwrap();
+    let mut reply = [0; 512];
+    let length = socket.recv(&mut reply).unwrap();
+    reply[..length].to_vec()
+}
+
+/// The time to live of the only answer, and the address.
+fn answer(server: &str) -> (u32, Vec<u8>) {
+    let reply = ask(server, b"\x03web\x04shop\x03svc\x07cluster\x05local\0");
+    assert_eq!((reply[3] & 0xf, reply[7]), (0, 1), "{reply:02x?}");
+    let (head, address) = reply.split_at(reply.len() - 4);
+    let ttl = &head[head.len() - 6..head.len() - 2];
+    (u32::from_be_bytes(ttl.try_into().unwrap()), address.to_vec())
+}
+
+#[test]
+fn corefile_is_followed_and_a_bad_one_leaves_the_last_good_one_in_force() {
+    if !isolated("corefile_is_followed_and_a_bad_one_leaves_the_last_good_one_in_force") {
+        return;
+    }
+    let node = Node::new();
+    node.write("all.yaml", WEB);
+    let custom = TempDir::new().unwrap();
+    let import = format!("    import {}/*.override", custom.path().display());
+    let mut mounted = Mounted::new(&corefile(7, &import));
+    let flag = format!("--corefile={}", mounted.corefile().display());
+    let daemon = node.start(&[&flag]);
+    daemon.wait_until_ready();
+    let server = "127.0.0.1:53";
+    assert_eq!(answer(server), (7, vec![10, 96, 0, 20]));
+    wait_for("the pages", || {
+        let page =
+            |port, path| node::try_get(port, path).map(|answer| (answer.status, answer.body));
+        page(8080, "/health") == Some((200, "OK".to_owned()))
+            && page(8181, "/ready") == Some((200, "OK".to_owned()))
+    });
+    let version = || {
+        let metrics = node::get(9153, "/metrics").body;
+        let line = metrics.lines().find(|line| line.starts_with("coredns_reload_version_info{"));
+        line.unwrap().to_owned()
+    };
+    wait_for("the metrics", || node::try_get(9153, "/metrics").is_some());
+    let first = version();
+
+    mounted.put(&corefile(9, &import));
+    wait_for("the new Corefile", || answer(server).0 == 9);
+    wait_for("its hash", || version() != first);
+
+    // An import that comes later counts too.
+    fs::write(custom.path().join("log.override"), "log\n").unwrap();
+    let name = "\"A IN web.shop.svc.cluster.local. udp 40 false 512\" NOERROR";
+    wait_for("a line of the log", || {
+        answer(server);
+        daemon.log().contains(name)
+    });
+
+    mounted.put(&corefile(11, "    cashe 30\n    autopath nowhere {\n"));
+    wait_for("the complaint", || {
+        node::get(9153, "/metrics").body.contains("coredns_reload_failed_total 1\n")
+    });
+    let log = daemon.log();
+    assert!(log.contains("no plugin is called \\\"cashe\\\", did you mean cache?"), "{log}");
+    assert_eq!(answer(server).0, 9, "the last good one is in force");
+
+    mounted.put(&corefile(12, ""));
+    wait_for("the mended Corefile", || answer(server).0 == 12);
+}
+
+#[test]
+fn every_mistake_in_the_corefile_ends_the_start_and_is_listed() {
+    if !isolated("every_mistake_in_the_corefile_ends_the_start_and_is_listed") {
+        return;
+    }
+    let node = Node::new();
+    let mounted =
+        Mounted::new(".:53 {\n    cashe 30\n    kubernetes {\n        ttl -1\n    }\n}\n");
+    let flag = format!("--corefile={}", mounted.corefile().display());
+    let mut daemon = node.start(&[&flag]);
+    assert_eq!(daemon.wait().code(), Some(1));
+    let log = daemon.log();
+    assert!(log.contains("Corefile:2:5: no plugin is called \"cashe\""), "{log}");
+    assert!(log.contains("Corefile:4:13:"), "{log}");
+    let mut daemon = node.start(&[&flag, "--dns-upstream=192.0.2.1"]);
+    assert_eq!(daemon.wait().code(), Some(2), "{}", daemon.log());
+}
+
+#[test]
+fn blocks_without_bind_answer_where_the_flag_says() {
+    if !isolated("blocks_without_bind_answer_where_the_flag_says") {
+        return;
+    }
+    let node = Node::new();
+    node.write("all.yaml", WEB);
+    let mounted = Mounted::new(".:53 {\n    kubernetes cluster.local\n}\n");
+    let flag = format!("--corefile={}", mounted.corefile().display());
+    let daemon = node.start(&[&flag, "--dns-listen=127.0.0.9:53"]);
+    daemon.wait_until_ready();
+    assert_eq!(answer("127.0.0.9:53").1, [10, 96, 0, 20]);
+    drop(daemon);
+    let mut daemon = node.start(&[&flag, "--dns-listen=127.0.0.9:54"]);
+    assert_eq!(daemon.wait().code(), Some(1));
+    let log = daemon.log();
+    assert!(log.contains("127.0.0.9:54 is to be listened at, and no block answers there"), "{log}");
+    let mut daemon = node.start(&[&flag, "--cluster-domain=other.example"]);
+    assert_eq!(daemon.wait().code(), Some(1));
+    assert!(daemon.log().contains("--cluster-domain \"other.example\""), "{}", daemon.log());
+}
+
+#[test]
+fn everything_is_answered_everywhere_unless_bound() {
+    if !isolated("everything_is_answered_everywhere_unless_bound") {
+        return;
+    }
+    let node = Node::new();
+    node.write("all.yaml", WEB);
+    let mounted = Mounted::new(".:53 {\n    kubernetes cluster.local\n}\n");
+    let flag = format!("--corefile={}", mounted.corefile().display());
+    let daemon = node.start(&[&flag]);
+    daemon.wait_until_ready();
+    for server in ["127.0.0.1:53", "127.1.2.3:53"] {
+        assert_eq!(answer(server).1, [10, 96, 0, 20], "{server}");
+    }
+}
