@@ -1,14 +1,44 @@
 //! What the files of plugins are made into, and what is said when they are no good.
 
-use std::io;
+use std::{fs, io};
 
-use podway_dns_corefile::Mistake;
+use arc_swap::ArcSwap;
+use podway_dns_corefile::{Mistake, SourceError};
 use podway_dns_plugin::load_balance::Weights;
+use podway_dns_plugin::zone_file::ZoneFiles;
 
 /// The weights that a file holds; `None` where it is no good.
 pub(super) fn weights(file: &str, contents: Result<Vec<u8>, io::ErrorKind>) -> Option<Weights> {
     let text = readable(file, contents)?;
     Weights::parse(file, &text).map_err(|mistakes| tell(file, &mistakes)).ok()
+}
+
+/// Puts the zones of a file into force; one that is no good leaves those in force that were.
+///
+/// Files that it includes are read as they are now, and not followed.
+pub(super) fn zones(
+    target: &ArcSwap<ZoneFiles>,
+    file: &str,
+    contents: Result<Vec<u8>, io::ErrorKind>,
+) {
+    let Some(text) = readable(file, contents) else { return };
+    let include = |path: &str| {
+        fs::read(path).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                return SourceError::Missing;
+            }
+            SourceError::Unreadable { reason: error.to_string() }
+        })
+    };
+    // Another file's zones may be replaced at the same time; then this is done once more.
+    target.rcu(|zones| {
+        let mut zones = ZoneFiles::clone(zones);
+        match zones.load(file, &text, &include) {
+            Ok(load) => tell(file, &load.warnings),
+            Err(mistakes) => tell(file, &mistakes),
+        }
+        zones
+    });
 }
 
 /// What a file holds; `None` where it cannot be read.

@@ -14,7 +14,7 @@ use podway_dns_corefile::plugin::{self, Order, RewriteRule};
 use podway_dns_corefile::value::Zone;
 use podway_dns_corefile::{Place, Placed, Plugin, ServerBlock};
 use podway_dns_plugin::{
-    acl, chaos, dns64, header, hosts, load_balance, local, nsid, rewrite, template,
+    acl, chaos, dns64, header, hosts, load_balance, local, nsid, rewrite, template, zone_file,
 };
 use podway_dns_zone::ZoneIndex;
 
@@ -27,7 +27,7 @@ use crate::chain::forward::Forward;
 use crate::chain::kubernetes::Kubernetes;
 use crate::chain::message::{Header, LoadBalance, Minimal, Nsid};
 use crate::chain::rewrite::Rewrite;
-use crate::chain::tables::{Hosts, Template};
+use crate::chain::tables::{Hosts, Template, ZoneFiles};
 use crate::forward::Fleet;
 use crate::keeper::Keeper;
 use crate::observe::Observers;
@@ -173,7 +173,13 @@ impl Making<'_> {
                 }
             }
             Plugin::Hosts(own) => self.hosts(own),
-            Plugin::Autopath(_) | Plugin::Dnssec(_) | Plugin::ZoneFile(_) => {
+            Plugin::ZoneFile(own) => {
+                self.looks_at(&own.zones);
+                if first {
+                    self.zone_files();
+                }
+            }
+            Plugin::Autopath(_) | Plugin::Dnssec(_) => {
                 self.unserved(place, &format!("plugin {}", plugin.name()));
             }
         }
@@ -213,6 +219,17 @@ impl Making<'_> {
             }
         });
         self.add(Hosts(hosts));
+    }
+
+    /// Adds the zones of all zone files.
+    fn zone_files(&mut self) {
+        let zones = zone_file::ZoneFiles::new(self.block.zone_files());
+        let zones = Arc::new(ArcSwap::from_pointee(zones));
+        for plugin::ZoneFile { file, reload, .. } in self.block.zone_files() {
+            let (target, path) = (Arc::clone(&zones), file.clone());
+            self.keep(file, *reload, move |contents| files::zones(&target, &path, contents));
+        }
+        self.add(ZoneFiles(zones));
     }
 
     /// Adds a plugin that looks at names in `zones` only.

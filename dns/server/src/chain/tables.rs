@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use podway_dns_plugin::{Outcome, hosts, template};
+use podway_dns_plugin::{Outcome, hosts, template, zone_file};
 
 use super::answering::{ready, said};
 use super::{Next, Saying, Stage};
@@ -39,6 +39,17 @@ pub(crate) struct Template(pub(crate) template::Templates);
 impl Stage for Template {
     fn serve<'a>(&'a self, asked: Query, next: Next<'a>) -> Saying<'a> {
         let answer = self.0.answer(&asked.asked(), next.context.client.ip());
+        outcome(asked, answer, next)
+    }
+}
+
+/// `file`: zones from master files.
+#[derive(Debug)]
+pub(crate) struct ZoneFiles(pub(crate) Arc<ArcSwap<zone_file::ZoneFiles>>);
+
+impl Stage for ZoneFiles {
+    fn serve<'a>(&'a self, asked: Query, next: Next<'a>) -> Saying<'a> {
+        let answer = self.0.load().answer(&asked.asked());
         outcome(asked, answer, next)
     }
 }
