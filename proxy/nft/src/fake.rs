@@ -193,6 +193,31 @@ impl FakeKernel {
         Ok(())
     }
 
+    /// Every element, as text after its family and set.
+    #[must_use]
+    pub fn elements(&self) -> BTreeSet<String> {
+        let sets = self.tables.iter().flat_map(|(family, table)| {
+            table.sets.iter().map(move |(name, elements)| (family, name, elements))
+        });
+        sets.flat_map(|(family, name, elements)| {
+            let text = move |(key, value): (&ElementKey, &Value)| {
+                format!("{} {name} {key:?} {value:?}", family.name())
+            };
+            elements.iter().map(text)
+        })
+        .collect()
+    }
+
+    /// The sets that there are.
+    #[must_use]
+    pub fn sets(&self) -> BTreeSet<(Family, SetName)> {
+        let of = |(family, table): (&Family, &FakeTable)| {
+            let family = *family;
+            table.sets.keys().map(move |name| (family, *name)).collect::<Vec<_>>()
+        };
+        self.tables.iter().flat_map(of).collect()
+    }
+
     /// What becomes of `packet`; `draw` gives a number below its argument wherever a rule draws one.
     pub fn send(&self, packet: &Packet, draw: &mut dyn FnMut(u32) -> u32) -> Outcome {
         let untouched = Outcome::Sent { to: None, masqueraded: false };
