@@ -64,8 +64,8 @@ pub(crate) struct Outcome {
 #[derive(Debug, Default)]
 pub(crate) struct Manifests {
     files: BTreeMap<FileName, File>,
-    /// Which files hold an object; the first is the one that counts.
-    holders: HashMap<ObjectKey, BTreeSet<FileName>>,
+    /// Which files hold an object, ordered; the first is the one that counts.
+    holders: HashMap<ObjectKey, Vec<FileName>>,
     /// Objects of kinds that are not read, over all files.
     ignored: BTreeMap<String, usize>,
     /// Which namespaces exist by what is in force.
@@ -75,7 +75,8 @@ pub(crate) struct Manifests {
 /// What one file says.
 #[derive(Debug, Default)]
 struct File {
-    objects: HashMap<ObjectKey, Change>,
+    /// Boxed, since a table keeps room for more than it holds.
+    objects: HashMap<ObjectKey, Box<Change>>,
     /// Objects that stand again in the file.
     repeated: BTreeSet<ObjectKey>,
     rejections: Vec<Rejection>,
@@ -159,9 +160,13 @@ impl Manifests {
         }
         for key in differing {
             if file.objects.contains_key(&key) {
-                self.holders.entry(key).or_default().insert(Arc::clone(name));
+                // Nearly every object stands in one file.
+                let holders = self.holders.entry(key).or_insert_with(|| Vec::with_capacity(1));
+                if let Err(place) = holders.binary_search(name) {
+                    holders.insert(place, Arc::clone(name));
+                }
             } else if let Some(holders) = self.holders.get_mut(&key) {
-                holders.remove(name);
+                holders.retain(|holder| holder != name);
                 if holders.is_empty() {
                     self.holders.remove(&key);
                 }
@@ -185,7 +190,8 @@ impl Manifests {
         let Some(first) = holders.next() else {
             return Standing { value: None, shadowed: BTreeSet::new() };
         };
-        let value = self.files.get(first).and_then(|file| file.objects.get(key)).cloned();
+        let object = self.files.get(first).and_then(|file| file.objects.get(key));
+        let value = object.map(|object| Change::clone(object));
         let shadowed = holders.map(|name| shadowed(name, key, first)).collect();
         Standing { value, shadowed }
     }
@@ -264,7 +270,7 @@ impl File {
     fn add(&mut self, change: Change) {
         match self.objects.entry(ObjectKey::of(&change)) {
             Entry::Vacant(vacant) => {
-                vacant.insert(change);
+                vacant.insert(Box::new(change));
             }
             Entry::Occupied(occupied) => {
                 self.repeated.insert(occupied.key().clone());

@@ -6,8 +6,10 @@
 //! Invariants, when there are endpoints: the number of slots is the smallest power of two that
 //! holds them (so more than half are filled), and slot 0 is filled.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use podway_proxy_plan::plan::Backend;
 
@@ -16,25 +18,40 @@ use crate::names::SizeClass;
 /// The slots of one pool of endpoints.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Slots {
-    /// Tenant of each slot; as long as the size, or empty.
-    slots: Vec<Option<Tenant>>,
+    /// The endpoints, shared with the plan.
+    endpoints: Arc<[Backend]>,
+    /// Who sits in each slot; as long as the size, or empty.
+    seats: Box<[Option<Seat>]>,
+}
+
+/// A tenant as a slot keeps it: a cluster has many slots, so four octets with the empty one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seat {
+    /// Place among the endpoints.
+    endpoint: u16,
+    /// Number of the copy, from 1.
+    copy: NonZeroU16,
 }
 
 /// What a slot holds: an endpoint, or one more copy of it where its weight asks for several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Tenant {
     endpoint: SocketAddr,
-    copy: u16,
+    copy: NonZeroU16,
 }
 
-/// The tenants of `endpoints`, each as often as its weight, divided by what all weights share.
-fn tenants(endpoints: &[Backend]) -> Vec<Tenant> {
+/// The tenants of `endpoints` with their seats, each as often as its weight, divided by what all
+/// weights share.
+fn tenants(endpoints: &[Backend]) -> Vec<(Tenant, Seat)> {
     let shared = endpoints.iter().map(|backend| u16::from(backend.weight)).fold(0, divisor).max(1);
-    let copies = |backend: &Backend| {
+    let copies = |(place, backend): (u16, &Backend)| {
         let endpoint = backend.address;
-        (0..u16::from(backend.weight) / shared).map(move |copy| Tenant { endpoint, copy })
+        (1..=u16::from(backend.weight) / shared)
+            .filter_map(NonZeroU16::new)
+            .map(move |copy| (Tenant { endpoint, copy }, Seat { endpoint: place, copy }))
     };
-    endpoints.iter().flat_map(copies).take(SizeClass::MAX_SLOTS).collect()
+    // Each endpoint has a copy at least, so places past the last slot's are not asked for.
+    (0..=u16::MAX).zip(endpoints).flat_map(copies).take(SizeClass::MAX_SLOTS).collect()
 }
 
 /// The greatest common divisor.
@@ -45,54 +62,61 @@ const fn divisor(one: u16, other: u16) -> u16 {
 impl Slots {
     /// Slots with `endpoints` in order, for a pool that had none.
     #[must_use]
-    pub fn new(endpoints: &[Backend]) -> Self {
+    pub fn new(endpoints: &Arc<[Backend]>) -> Self {
         Self::default().updated(endpoints)
     }
 
     /// The size; `None` without endpoints.
     #[must_use]
     pub fn size(&self) -> Option<SizeClass> {
-        SizeClass::for_endpoints(self.slots.len())
+        SizeClass::for_endpoints(self.seats.len())
     }
 
     /// Filled slots in order, with their endpoints.
     pub fn filled(&self) -> impl Iterator<Item = (u16, SocketAddr)> + '_ {
-        self.slots.iter().enumerate().filter_map(|(slot, tenant)| {
+        self.seats.iter().enumerate().filter_map(|(slot, seat)| {
             // At most 65,536 slots: every index fits.
-            Some((u16::try_from(slot).ok()?, (*tenant)?.endpoint))
+            Some((u16::try_from(slot).ok()?, self.tenant((*seat)?)?.endpoint))
         })
+    }
+
+    /// Who has `seat`; everybody who has one is among the endpoints.
+    fn tenant(&self, seat: Seat) -> Option<Tenant> {
+        let backend = self.endpoints.get(usize::from(seat.endpoint))?;
+        Some(Tenant { endpoint: backend.address, copy: seat.copy })
     }
 
     /// The slots for `endpoints` (distinct), changed as little as the invariants allow.
     ///
     /// Endpoints past [`SizeClass::MAX_SLOTS`], copies counted, get no slot.
     #[must_use]
-    pub fn updated(&self, endpoints: &[Backend]) -> Self {
+    pub fn updated(&self, endpoints: &Arc<[Backend]>) -> Self {
         let tenants = tenants(endpoints);
         let Some(size) = SizeClass::for_endpoints(tenants.len()) else {
             return Self::default();
         };
-        let wanted: HashSet<Tenant> = tenants.iter().copied().collect();
+        let wanted: HashMap<Tenant, Seat> = tenants.iter().copied().collect();
         let mut kept: HashSet<Tenant> = HashSet::with_capacity(wanted.len());
-        let mut slots: Vec<Option<Tenant>> = self
-            .slots
-            .iter()
-            .take(size.slots())
-            .map(|tenant| tenant.filter(|tenant| wanted.contains(tenant) && kept.insert(*tenant)))
-            .collect();
-        slots.resize(size.slots(), None);
+        let mut keep = |seat: Seat| {
+            let tenant = self.tenant(seat)?;
+            let seat = wanted.get(&tenant)?;
+            kept.insert(tenant).then_some(*seat)
+        };
+        let mut seats: Vec<Option<Seat>> =
+            self.seats.iter().take(size.slots()).map(|seat| seat.and_then(&mut keep)).collect();
+        seats.resize(size.slots(), None);
 
-        let mut homeless = tenants.into_iter().filter(|tenant| !kept.contains(tenant));
-        for slot in slots.iter_mut().filter(|slot| slot.is_none()) {
+        let mut homeless = tenants.iter().filter(|(tenant, _)| !kept.contains(tenant));
+        for seat in seats.iter_mut().filter(|seat| seat.is_none()) {
             match homeless.next() {
-                Some(tenant) => *slot = Some(tenant),
+                Some((_, own)) => *seat = Some(*own),
                 None => break,
             }
         }
-        if let [first @ None, rest @ ..] = slots.as_mut_slice() {
+        if let [first @ None, rest @ ..] = seats.as_mut_slice() {
             *first = rest.iter_mut().rev().find_map(Option::take);
         }
-        Self { slots }
+        Self { endpoints: Arc::clone(endpoints), seats: seats.into() }
     }
 }
 
@@ -108,12 +132,17 @@ mod tests {
         Backend { address, place: Place::Elsewhere, weight }
     }
 
-    fn endpoints(numbers: &[u16]) -> Vec<Backend> {
+    fn endpoints(numbers: &[u16]) -> Arc<[Backend]> {
         numbers.iter().map(|number| weighted(*number, 1)).collect()
     }
 
     fn layout(slots: &Slots) -> Vec<(u16, u16)> {
         slots.filled().map(|(slot, endpoint)| (slot, endpoint.port())).collect()
+    }
+
+    #[test]
+    fn slot_takes_four_octets() {
+        assert_eq!(size_of::<Option<Seat>>(), 4);
     }
 
     #[test]
@@ -145,9 +174,9 @@ mod tests {
 
     #[test]
     fn weights_are_copies_and_no_more_than_needed() {
-        let slots = Slots::new(&[weighted(1, 30), weighted(2, 10)]);
+        let slots = Slots::new(&[weighted(1, 30), weighted(2, 10)].into());
         assert_eq!(layout(&slots), [(0, 1), (1, 1), (2, 1), (3, 2)]);
-        let slots = slots.updated(&[weighted(1, 10), weighted(2, 10)]);
+        let slots = slots.updated(&[weighted(1, 10), weighted(2, 10)].into());
         assert_eq!(layout(&slots), [(0, 1), (1, 2)]);
     }
 
@@ -170,7 +199,7 @@ mod tests {
                 prop_assert!(wanted.is_empty() || filled[0].0 == 0, "slot 0 is empty");
 
                 // Nothing moves that did not have to: same size, slot 0 kept.
-                if before.size() == slots.size() && before.slots.first() == slots.slots.first() {
+                if before.size() == slots.size() && before.filled().next() == slots.filled().next() {
                     for (slot, endpoint) in before.filled() {
                         if wanted.iter().any(|one| one.address == endpoint) {
                             prop_assert!(filled.contains(&(slot, endpoint)), "{} moved", endpoint);

@@ -83,7 +83,8 @@ pub(crate) struct Claims {
 impl Claims {
     /// Adds a claim.
     pub(crate) fn add(&mut self, key: FrontendKey, claim: Claim) {
-        let claims = self.by_key.entry(key).or_default();
+        // Nearly every frontend has one claim.
+        let claims = self.by_key.entry(key).or_insert_with(|| Vec::with_capacity(1));
         if let Err(place) = claims.binary_search(&claim) {
             claims.insert(place, claim);
         }
