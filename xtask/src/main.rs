@@ -4,6 +4,7 @@ mod bench;
 mod bless;
 mod check;
 mod demo;
+mod ebpf;
 mod fuzz;
 mod lab;
 mod process;
@@ -25,6 +26,8 @@ enum Command {
     Test(test::Args),
     /// Starts a cluster of network namespaces to try things in, and speaks with it.
     Lab(lab::Args),
+    /// Compiles the eBPF programs, which are committed; installs or names what that needs.
+    Ebpf(ebpf::Args),
     /// Shows Podway at work in the lab: who was asked, which pod answered, and whether it should.
     Demo,
     /// Looks for messages and files that break what must always hold.
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lab(args) => lab::run(&args),
+        Command::Ebpf(args) => ebpf::run(&args),
         Command::Demo => demo::run(),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Bless => bless::run(),

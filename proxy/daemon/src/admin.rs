@@ -40,9 +40,6 @@ mod tests;
 
 pub(crate) use listen::Doors;
 
-/// The mode that kube-proxy's users know for what we do.
-const PROXY_MODE: &str = "nftables";
-
 /// OpenMetrics text, the form of the metrics library.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -53,6 +50,8 @@ const LOOP_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Admin {
     pub(crate) node: NodeName,
+    /// How packets are sent to endpoints.
+    pub(crate) mode: &'static str,
     pub(crate) readiness: Readiness,
     pub(crate) health: Health,
     pub(crate) feed: Feed,
@@ -81,7 +80,7 @@ pub(crate) fn probe_routes(admin: Arc<Admin>) -> Router {
 pub(crate) fn metrics_routes(admin: Arc<Admin>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
-        .route("/proxyMode", get(|| async { PROXY_MODE }))
+        .route("/proxyMode", get(proxy_mode))
         .route("/healthz", get(|| async { "ok" }))
         .route("/debug/plan", get(debug_plan))
         .route("/debug/zone", get(debug_zone))
@@ -111,6 +110,10 @@ impl Admin {
         let node = snapshot.as_ref().and_then(|snapshot| snapshot.nodes.get(&self.node));
         node.map_or(Eligibility::Eligible, |node| node.eligibility)
     }
+}
+
+async fn proxy_mode(State(admin): State<Arc<Admin>>) -> &'static str {
+    admin.mode
 }
 
 async fn healthz(State(admin): State<Arc<Admin>>) -> Response {

@@ -29,7 +29,7 @@ pub(crate) enum Command {
     /// taken from its Node object.
     Plan(Box<PlanArgs>),
     /// Remove everything that podway ever put into the kernel, and nothing else.
-    Cleanup,
+    Cleanup(CleanupArgs),
     /// Ask the podway of this container whether it is alive or ready; for exec probes.
     ///
     /// Prints its reply and fails unless that is a yes.
@@ -38,6 +38,25 @@ pub(crate) enum Command {
     Corefile(CorefileArgs),
     /// Print the version.
     Version,
+    /// Use a Service from inside of a cgroup: the helper of the trial at the start.
+    #[command(hide = true)]
+    SocketTrial(SocketTrialArgs),
+}
+
+/// Flags of `podway cleanup`.
+#[derive(Debug, Args)]
+pub(crate) struct CleanupArgs {
+    /// The bpffs where eBPF programs and maps are pinned [default: /sys/fs/bpf, where that is this
+    /// node's].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) bpffs_root: Option<PathBuf>,
+}
+
+/// Flags of `podway socket-trial`.
+#[derive(Debug, Args)]
+pub(crate) struct SocketTrialArgs {
+    /// The cgroup to enter.
+    pub(crate) cgroup: PathBuf,
 }
 
 /// Flags of `podway corefile`.
@@ -132,8 +151,17 @@ pub(crate) struct ClusterArgs {
 #[command(next_help_heading = "Proxy")]
 pub(crate) struct ProxyArgs {
     /// How packets are sent to endpoints: auto, nftables or ebpf.
+    ///
+    /// eBPF translates sockets as they are connected, before nftables, which stays complete. With
+    /// auto it is used where a trial at the start passes.
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub(crate) proxy_mode: String,
+    /// Cgroup whose sockets eBPF translates [default: the true root of cgroup v2].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cgroup_root: Option<PathBuf>,
+    /// The bpffs where eBPF programs and maps are pinned, in a folder "podway".
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf")]
+    pub(crate) bpffs_root: PathBuf,
     /// Addresses of the cluster's pods: one CIDR, or one of each family with a comma between.
     ///
     /// Traffic to ClusterIPs from anywhere else is masqueraded.

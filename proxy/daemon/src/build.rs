@@ -26,9 +26,12 @@ use crate::environment::explain_refusal;
 use crate::health_checks;
 use crate::interfaces;
 use crate::loopback;
-use crate::metrics::{ProbeCounts, RefusedPackets, register_build, register_source};
+use crate::metrics::{
+    ProbeCounts, RefusedPackets, register_build, register_sockets, register_source,
+};
 use crate::names::Names;
 use crate::readiness::{Guard, Readiness};
+use crate::sockets::{self, Sockets};
 
 /// Every part, made: sockets are open, and the dataplane follows the cluster already.
 pub(crate) struct App {
@@ -74,7 +77,7 @@ impl App {
         let publisher = Publisher::new();
         let feed = publisher.feed();
         let source = manifests::spawn(&cluster.manifests, publisher)?;
-        let node = NodeView::bare(cluster.node.clone()).with_interfaces(proxy.interfaces);
+        let node = NodeView::bare(cluster.node.clone()).with_interfaces(proxy.interfaces.clone());
         let settings = Settings {
             policy: proxy.policy.clone(),
             node: node.clone(),
@@ -82,7 +85,9 @@ impl App {
             kernel,
             turn: admin.state.as_deref().and_then(open_turn),
         };
-        let syncer = Syncer::start(settings, feed.subscribe(), move || programmed.done())
+        let Sockets { accelerator, in_use } = sockets::start(&proxy)?;
+        let done = move || programmed.done();
+        let syncer = Syncer::start(settings, feed.subscribe(), accelerator, done)
             .map_err(|error| explain_refusal("run", error))?;
         let interfaces = watch::Sender::new(node.interfaces.clone());
         let addresses = interfaces.subscribe();
@@ -92,6 +97,7 @@ impl App {
         let probes = ProbeCounts::default();
         let mut registry = Registry::default();
         register_build(&mut registry);
+        register_sockets(&mut registry, &in_use);
         register_source(&mut registry, source.reports());
         probes.register(&mut registry);
         let refused = RefusedPackets::default();
@@ -109,6 +115,7 @@ impl App {
             node: cluster.node,
             readiness,
             health: syncer.health().clone(),
+            mode: in_use.mode(),
             feed,
             names,
             inquirer: syncer.inquirer(),

@@ -5,19 +5,25 @@ use std::io::{self, Write};
 use podway_proxy_nft::kernel::Kernel;
 use podway_proxy_nft::names::TABLE;
 
+use crate::args::CleanupArgs;
 use crate::environment::{explain_refusal, require_network_administration};
+use crate::sockets;
 
-/// Removes our tables and says which there were.
-pub(crate) fn cleanup() -> anyhow::Result<()> {
+/// Removes our eBPF programs, maps and tables and says which there were.
+pub(crate) fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
     require_network_administration("cleanup")?;
+    let pins = sockets::remove(args.bpffs_root.as_deref())?;
     let removed = Kernel::open()
         .and_then(|kernel| kernel.delete_tables())
         .map_err(|error| explain_refusal("cleanup", error))?;
     let mut out = io::stdout().lock();
+    if let Some(pins) = &pins {
+        writeln!(out, "removed eBPF programs and maps below {}", pins.display())?;
+    }
     for family in &removed {
         writeln!(out, "removed nftables table {family} {TABLE}")?;
     }
-    if removed.is_empty() {
+    if removed.is_empty() && pins.is_none() {
         writeln!(out, "nothing of podway's is in the kernel")?;
     }
     Ok(())

@@ -56,6 +56,12 @@ pub(crate) struct ClusterConfig {
 /// How traffic is treated.
 #[derive(Debug)]
 pub(crate) struct ProxyConfig {
+    /// Which back ends carry traffic.
+    pub(crate) mode: ProxyMode,
+    /// The cgroup whose sockets eBPF translates; `None` for the true root.
+    pub(crate) cgroup_root: Option<PathBuf>,
+    /// The bpffs that eBPF pins on.
+    pub(crate) bpffs_root: PathBuf,
     /// What the operator chose for the whole node.
     pub(crate) policy: Policy,
     /// Bit of the packet mark that asks for masquerading, 0..=31.
@@ -64,6 +70,17 @@ pub(crate) struct ProxyConfig {
     pub(crate) interfaces: Vec<IpAddr>,
     /// What becomes of node ports at loopback addresses.
     pub(crate) loopback: LoopbackNodePorts,
+}
+
+/// Which back ends carry traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProxyMode {
+    /// nftables, and eBPF before it where that can be used.
+    Auto,
+    /// nftables alone.
+    Nftables,
+    /// nftables, and eBPF before it; where that cannot be used, the daemon does not start.
+    Ebpf,
 }
 
 /// What becomes of node ports at loopback addresses.

@@ -7,13 +7,14 @@ use podway_cluster_model::snapshot::Delta;
 use podway_cluster_watch::manifests;
 use podway_cluster_watch::report::Reports;
 use podway_dns_zone::ZoneIndex;
+use podway_ebpf_backend::carry::Site;
 use podway_proxy_nft::program::{Options, Program};
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::plan::Family;
 use podway_proxy_plan::planner::Planner;
 
 use crate::args::{Output, PlanArgs};
-use crate::config::{ClusterConfig, ProxyConfig, resolve_plan};
+use crate::config::{ClusterConfig, ProxyConfig, ProxyMode, resolve_plan};
 use crate::environment::Environment;
 
 mod json;
@@ -23,9 +24,10 @@ mod table;
 pub(crate) fn plan(args: &PlanArgs) -> anyhow::Result<()> {
     let (cluster, proxy) = resolve_plan(&args.cluster, &args.proxy, &Environment::read()?)?;
     let ClusterConfig { manifests: folder, node, zone } = cluster;
-    let ProxyConfig { policy, masquerade_bit, interfaces, loopback: _ } = proxy;
+    let ProxyConfig { mode, policy, masquerade_bit, interfaces, .. } = proxy;
     let (snapshot, reports) = manifests::load(&folder)?;
 
+    let carriers = (mode == ProxyMode::Ebpf).then(|| Site::new(&policy));
     let options = Options::new(&policy, masquerade_bit);
     let mut planner = Planner::new(policy, NodeView::bare(node).with_interfaces(interfaces));
     planner.replan(&snapshot);
@@ -33,7 +35,7 @@ pub(crate) fn plan(args: &PlanArgs) -> anyhow::Result<()> {
     complain(&reports, &planner)?;
     let mut out = BufWriter::new(io::stdout().lock());
     match args.output {
-        Output::Table => table::write(&mut out, &planner)?,
+        Output::Table => table::write(&mut out, &planner, carriers)?,
         Output::Json => json::write(&mut out, &planner)?,
         Output::Nft => nft(&mut out, &planner, options)?,
         Output::Zone => {

@@ -8,6 +8,7 @@
 //! | `run` | `podway run`: from start to drain |
 //! | `inspect` | `podway plan` |
 //! | `cleanup` | `podway cleanup` |
+//! | `sockets` | the eBPF back end: whether it is used, and joining it to the sync loop |
 //! | `corefile` | `podway corefile` |
 //! | `probe` | `podway probe` |
 //! | `interfaces` | addresses of the node, as they change |
@@ -43,6 +44,7 @@ mod names;
 mod probe;
 mod readiness;
 mod run;
+mod sockets;
 
 /// What is returned when flags are wrong; clap returns it too.
 const USAGE_ERROR: u8 = 2;
@@ -52,10 +54,11 @@ fn main() -> ExitCode {
     let result = match &command {
         Command::Run(args) => run::run(args),
         Command::Plan(args) => inspect::plan(args),
-        Command::Cleanup => cleanup::cleanup(),
+        Command::Cleanup(args) => cleanup::cleanup(args),
         Command::Probe(args) => probe::probe(args),
         Command::Corefile(args) => corefile::corefile(args),
         Command::Version => version().map_err(Into::into),
+        Command::SocketTrial(args) => sockets::help(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

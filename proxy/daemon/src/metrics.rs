@@ -11,9 +11,11 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use crate::sockets::InUse;
 
 /// Answers to probes, by status code; clones share the counts.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +54,27 @@ impl ProbeCounts {
     pub(crate) fn livez(&self, code: u16) {
         self.livez.get_or_create(&CodeLabel { code: code.into() }).inc();
     }
+}
+
+/// Makes visible in `registry` whether sockets are translated, and if not, why.
+pub(crate) fn register_sockets(registry: &mut Registry, in_use: &InUse) {
+    let (active, reason) = match in_use {
+        InUse::Ebpf => (1, String::new()),
+        InUse::Nftables(reason) => (0, reason.clone()),
+    };
+    let gauge = Family::<ReasonLabel, Gauge>::default();
+    gauge.get_or_create(&ReasonLabel { reason }).set(active);
+    registry.register(
+        "podway_ebpf_active",
+        "Whether sockets are translated by eBPF, and if not, why",
+        gauge,
+    );
+}
+
+/// A reason as a label.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: String,
 }
 
 /// Packets that were refused, as they were last read; clones share them.

@@ -88,14 +88,14 @@ fn version_is_that_of_the_package() {
 
 #[test]
 fn every_wrong_flag_is_named_at_once_and_nothing_is_started() {
-    let output = podway(&["run", "--proxy-mode=ebpf", "--cluster-cidr=x", "--log-level=loud"]);
+    let output = podway(&["run", "--proxy-mode=ipvs", "--cluster-cidr=x", "--log-level=loud"]);
     assert_eq!(output.status.code(), Some(2));
     let text = stderr(&output);
     assert!(text.starts_with("podway: 4 flags are wrong:\n"), "{text}");
     for flag in ["--manifests", "--proxy-mode", "--cluster-cidr", "--log-level"] {
         assert!(text.lines().any(|line| line.trim().starts_with(flag)), "no {flag} in\n{text}");
     }
-    assert!(text.contains("the eBPF back end is not there yet"), "{text}");
+    assert!(text.contains("is a mode of kube-proxy that podway lacks"), "{text}");
 }
 
 #[test]

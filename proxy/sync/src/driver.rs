@@ -11,6 +11,7 @@ use podway_proxy_plan::planner::Changes;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
+use crate::accelerator::Accelerator;
 use crate::chain::Chain;
 use crate::dataplane::Dataplane;
 use crate::doubts::Doubts;
@@ -81,6 +82,9 @@ pub(crate) struct Driver<D> {
     pub(crate) notices: Notices,
     /// Whether another process writes the tables, or may.
     pub(crate) stands_by: bool,
+    pub(crate) accelerator: Box<dyn Accelerator>,
+    /// Whether the accelerator has every plan, and hears of changes only.
+    pub(crate) accelerated: bool,
 }
 
 /// What a wait ended with.
@@ -130,6 +134,8 @@ impl<D: Dataplane> Driver<D> {
             for family in self.engine.due(now()) {
                 self.write_whole(family);
             }
+            self.accelerator.after_rules(now());
+            self.accelerator.tend(now());
             // After the rules: a flow that is forgotten before would be sent by the old ones.
             for family in Family::ALL {
                 self.forget_stale(family);
@@ -144,7 +150,8 @@ impl<D: Dataplane> Driver<D> {
         }
         let in_step = Family::ALL.into_iter().filter(|family| self.engine.is_in_step(*family));
         let doubts = in_step.filter_map(|family| self.doubts.next_due(family));
-        self.engine.next_due().into_iter().chain(doubts).min()
+        let tended = self.accelerator.next_due();
+        self.engine.next_due().into_iter().chain(doubts).chain(tended).min()
     }
 
     fn follow(&mut self, view: &View) {
@@ -173,6 +180,7 @@ impl<D: Dataplane> Driver<D> {
             return;
         }
         self.doubts.add(suspects, now());
+        self.accelerate(&changes, now());
         for family in concerned {
             self.metrics.queued(family, SystemTime::now());
             self.behind(family, since);
@@ -187,11 +195,14 @@ impl<D: Dataplane> Driver<D> {
     fn take_over(&mut self) {
         self.stands_by = false;
         self.engine.taken_over(now());
+        self.accelerate(&Changes::default(), now());
     }
 
     /// Leaves the tables to another process, and says so to whoever waits for that.
     fn stand_by(&mut self, reply: oneshot::Sender<()>) {
         self.stands_by = true;
+        self.accelerator.stand_by();
+        self.accelerated = false;
         self.doubts = Doubts::default();
         for family in Family::ALL {
             *self.unsynced_since.of_mut(family) = None;

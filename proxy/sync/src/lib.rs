@@ -15,6 +15,7 @@
 //! | `engine` | pure: what to write, and when |
 //! | `driver` | the loop over it |
 //! | `dataplane` | what the loop needs of a kernel |
+//! | [`accelerator`] | what the loop needs of a back end at the socket |
 //! | [`conntrack`], `doubts` | which tracked flows the kernel is to forget, and when |
 //! | [`refusals`] | packets refused, by Service port |
 //! | [`health`] | whether the kernel follows |
@@ -40,6 +41,7 @@ use podway_proxy_plan::policy::Policy;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::accelerator::Accelerator;
 use crate::conntrack::Conntrack;
 use crate::dataplane::Nftables;
 use crate::doubts::Doubts;
@@ -53,6 +55,7 @@ use crate::refusals::{Refusals, Refused};
 use crate::tally::Counting;
 use crate::turn::Turn;
 
+pub mod accelerator;
 pub mod chain;
 pub mod conntrack;
 mod dataplane;
@@ -129,6 +132,7 @@ impl Syncer {
     pub fn start(
         settings: Settings,
         subscription: Subscription,
+        accelerator: Box<dyn Accelerator>,
         programmed: impl FnOnce() + Send + 'static,
     ) -> Result<Self, StartError> {
         let Settings { policy, node, masquerade_bit, kernel: choices, turn } = settings;
@@ -159,6 +163,8 @@ impl Syncer {
             refusals: Refusals::default(),
             notices: Notices::default(),
             stands_by: turn.is_some(),
+            accelerator,
+            accelerated: false,
         };
         if let Some(turn) = turn {
             turn::follow(turn, events.clone()).map_err(StartError::Thread)?;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::address::MOST_NODES;
 use crate::binaries::Binaries;
+use crate::cgroup::Cgroups;
 use crate::lab::{Lab, Owner};
 use crate::settings::Settings;
 use crate::state_dir::StateDir;
@@ -23,8 +24,21 @@ pub struct Builder {
     manifests: Vec<String>,
     daemon: Daemon,
     daemon_arguments: Vec<String>,
+    proxy_mode: ProxyMode,
     wait: bool,
 }
+
+/// How the daemons send packets to endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ProxyMode {
+    /// By nftables alone.
+    Nftables,
+    /// By eBPF at the socket, before nftables.
+    Ebpf,
+}
+
+/// Variable with the mode of labs that do not choose one: `nftables` or `ebpf`.
+const PROXY_MODE: &str = "PODWAY_TEST_PROXY_MODE";
 
 /// Which daemon runs on the nodes.
 #[derive(Debug, Clone)]
@@ -45,6 +59,10 @@ impl Default for Builder {
             manifests: Vec::new(),
             daemon: Daemon::Built,
             daemon_arguments: Vec::new(),
+            proxy_mode: match std::env::var(PROXY_MODE).as_deref() {
+                Ok("ebpf") => ProxyMode::Ebpf,
+                Ok(_) | Err(_) => ProxyMode::Nftables,
+            },
             wait: true,
         }
     }
@@ -87,6 +105,18 @@ impl Builder {
         self
     }
 
+    /// Has the daemons carry sockets by eBPF, whatever the environment says; needs root.
+    pub fn ebpf(mut self) -> Self {
+        self.proxy_mode = ProxyMode::Ebpf;
+        self
+    }
+
+    /// Has the daemons use nftables alone, whatever the environment says.
+    pub fn nftables(mut self) -> Self {
+        self.proxy_mode = ProxyMode::Nftables;
+        self
+    }
+
     /// Returns from `start` without waiting for pods and daemons.
     pub fn without_waiting(mut self) -> Self {
         self.wait = false;
@@ -126,6 +156,13 @@ impl Builder {
         state.remove()?;
         drop(lock);
         state.create()?;
+        let cgroups = match self.proxy_mode {
+            ProxyMode::Nftables => None,
+            ProxyMode::Ebpf => Some(Cgroups::of(name)?),
+        };
+        if let Some(cgroups) = &cgroups {
+            cgroups.create(self.nodes)?;
+        }
         let settings = Settings {
             name: name.to_owned(),
             nodes: self.nodes,
@@ -133,10 +170,11 @@ impl Builder {
             podway,
             podway_arguments: self.daemon_arguments,
             manifests: self.manifests,
+            cgroups: cgroups.as_ref().map(|cgroups| cgroups.path().to_path_buf()),
             owned,
         };
         fs::write(state.settings(), serde_json::to_vec_pretty(&settings)?)?;
-        let lab = Lab::new(name, state.clone(), Some(spawn(&program, &state, owned)?));
+        let lab = Lab::new(name, state.clone(), Some(spawn(&program, &state, (owned, cgroups))?));
         if self.wait {
             lab.wait_settled()?;
         }
@@ -145,7 +183,11 @@ impl Builder {
 }
 
 /// Starts the launcher and waits until the lab answers.
-fn spawn(program: &std::path::Path, state: &StateDir, owned: bool) -> Result<Owner> {
+fn spawn(
+    program: &std::path::Path,
+    state: &StateDir,
+    (owned, cgroups): (bool, Option<Cgroups>),
+) -> Result<Owner> {
     let log = fs::File::create(state.supervisor_log())?;
     let mut child = Command::new(program)
         .arg("launch")
@@ -157,7 +199,7 @@ fn spawn(program: &std::path::Path, state: &StateDir, owned: bool) -> Result<Own
         .spawn()
         .with_context(|| format!("{} cannot be started", program.display()))?;
     let output = child.stdout.take().context("launcher without output")?;
-    let owner = Owner::new(child);
+    let owner = Owner::new(child, cgroups);
     let mut first = String::new();
     BufReader::new(output).read_line(&mut first)?;
     match first.trim_end() {

@@ -17,6 +17,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::address::{self, DualStack, Family};
 use crate::builder::Builder;
+use crate::cgroup::Cgroups;
 use crate::exec::{Output, Running};
 use crate::place::{ObjectName, Place};
 use crate::protocol::{PodStatus, Reply, Request, Status};
@@ -35,11 +36,11 @@ pub struct Lab {
 
 /// The launcher of a lab; the lab ends with this value.
 #[derive(Debug)]
-pub(crate) struct Owner(Option<Child>);
+pub(crate) struct Owner(Option<Child>, Option<Cgroups>);
 
 impl Owner {
-    pub(crate) fn new(child: Child) -> Self {
-        Self(Some(child))
+    pub(crate) fn new(child: Child, cgroups: Option<Cgroups>) -> Self {
+        Self(Some(child), cgroups)
     }
 }
 
@@ -49,6 +50,12 @@ impl Drop for Owner {
             // It may have ended by itself; nothing can be done about other errors here.
             child.kill().unwrap_or_default();
             drop(child.wait());
+            if let Some(cgroups) = self.1.take() {
+                // Its processes are being killed; what is busy that long stays, empty.
+                drop(wait_for("cgroups to be left", PATIENCE, || {
+                    Ok(cgroups.remove().then_some(()))
+                }));
+            }
         }
     }
 }
@@ -88,6 +95,10 @@ impl Lab {
                     .unwrap_or_default();
             }
             wait_for("the lab to end", PATIENCE, || state.try_lock())?;
+        }
+        if let Ok(cgroups) = Cgroups::of(name) {
+            // A lab without any has none to remove.
+            wait_for("cgroups to be left", PATIENCE, || Ok(cgroups.remove().then_some(())))?;
         }
         state.remove()?;
         Ok(true)

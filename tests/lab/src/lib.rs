@@ -19,6 +19,7 @@ mod ask;
 mod binaries;
 mod builder;
 mod call;
+mod cgroup;
 pub mod checksum;
 pub mod client;
 mod cluster;

@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) podway_arguments: Vec<String>,
     /// Manifests to apply at start.
     pub(crate) manifests: Vec<String>,
+    /// Folder of the nodes' cgroups, where the daemons carry sockets by eBPF.
+    pub(crate) cgroups: Option<PathBuf>,
     /// Whether the lab ends when the standard input of its launcher ends.
     pub(crate) owned: bool,
 }

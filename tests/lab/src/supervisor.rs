@@ -52,11 +52,15 @@ pub fn supervise(state: &Path) -> Result<()> {
     let state = StateDir::at(state);
     let settings: Settings = serde_json::from_slice(&fs::read(state.settings())?)?;
     mounts::separate(state.path())?;
+    if settings.cgroups.is_some() {
+        (1..=settings.nodes).try_for_each(mounts::mount_pins)?;
+    }
     if settings.owned {
         thread::spawn(end_with_owner);
     }
     let processes = Processes::start();
-    let network = Arc::new(Network::build(&processes, settings.nodes)?);
+    let network =
+        Arc::new(Network::build(&processes, settings.nodes, settings.cgroups.as_deref())?);
     let places = Places::new(&network);
     start_upstream(&processes, &network, &state)?;
     let (events, inbox) = mpsc::channel();

@@ -29,6 +29,12 @@ const BOUNDARIES: &[Boundary] = &[
         names: &["NetfilterSocket", "netlink_sys", "nix", "socket2", "tokio"],
         edge: &["kernel", "monitor", "socket"],
     },
+    // What is written is decided without a kernel; loading, trying out and writing are not.
+    Boundary {
+        folder: "ebpf/backend",
+        names: &["aya", "libc", "netlink_sys", "rustix"],
+        edge: &["destroy", "detect", "load", "maps", "syscall", "trial"],
+    },
 ];
 
 /// A pure crate may reach libc through a library, but itself has no business with system calls.

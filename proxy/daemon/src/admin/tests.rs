@@ -42,6 +42,7 @@ impl Bench {
             readiness: readiness.clone(),
             health: health.clone(),
             feed: publisher.feed(),
+            mode: "nftables",
             names,
             inquirer: Inquirer::default(),
             registry,

@@ -16,7 +16,7 @@ use podway_proxy_plan::plan::Family;
 use podway_proxy_plan::policy::UnknownPorts;
 use tracing_subscriber::filter::Targets;
 
-use super::{FlagError, LogFormat};
+use super::{FlagError, LogFormat, ProxyMode};
 
 /// Highest bit of a packet mark.
 const MAX_MARK_BIT: u8 = 31;
@@ -75,12 +75,12 @@ pub(super) fn cluster_domain(text: &str) -> Result<ZoneConfig, FlagError> {
     ZoneConfig::new(text).map_err(|error| flag.error(text, error))
 }
 
-/// Nothing is returned, as only one mode exists.
-pub(super) fn proxy_mode(text: &str) -> Result<(), FlagError> {
-    let flag = Flag { name: "--proxy-mode", accepted: "auto, nftables" };
+pub(super) fn proxy_mode(text: &str) -> Result<ProxyMode, FlagError> {
+    let flag = Flag { name: "--proxy-mode", accepted: "auto, nftables, ebpf" };
     match text {
-        "auto" | "nftables" => Ok(()),
-        "ebpf" => Err(flag.error(text, "the eBPF back end is not there yet")),
+        "auto" => Ok(ProxyMode::Auto),
+        "nftables" => Ok(ProxyMode::Nftables),
+        "ebpf" => Ok(ProxyMode::Ebpf),
         "iptables" | "ipvs" => Err(flag.error(text, "is a mode of kube-proxy that podway lacks")),
         _ => Err(flag.error(text, "is not a mode")),
     }

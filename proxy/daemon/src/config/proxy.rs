@@ -15,8 +15,10 @@ pub(super) fn proxy(
     let masquerade_bit = errors.keep(parse::masquerade_bit(&args.masquerade_bit));
     let policy = policy(args, errors);
     let loopback = errors.keep(parse::switch("--localhost-node-ports", &args.localhost_node_ports));
-    mode?;
     Some(ProxyConfig {
+        mode: mode?,
+        cgroup_root: args.cgroup_root.clone(),
+        bpffs_root: args.bpffs_root.clone(),
         policy: policy?,
         masquerade_bit: masquerade_bit?,
         interfaces: environment.interfaces.clone(),

@@ -154,15 +154,18 @@ fn each_wrong_value_names_its_flag_itself_and_what_is_accepted() {
              such as cluster.local",
         ),
         (
-            "--proxy-mode=ebpf",
-            "--proxy-mode \"ebpf\": the eBPF back end is not there yet; accepted: auto, nftables",
+            "--proxy-mode=socket",
+            "--proxy-mode \"socket\": is not a mode; accepted: auto, nftables, ebpf",
         ),
         (
             "--proxy-mode=ipvs",
             "--proxy-mode \"ipvs\": is a mode of kube-proxy that podway lacks; accepted: auto, \
-             nftables",
+             nftables, ebpf",
         ),
-        ("--proxy-mode=fast", "--proxy-mode \"fast\": is not a mode; accepted: auto, nftables"),
+        (
+            "--proxy-mode=fast",
+            "--proxy-mode \"fast\": is not a mode; accepted: auto, nftables, ebpf",
+        ),
         (
             "--cluster-cidr=10.0.0.0/33",
             "--cluster-cidr \"10.0.0.0/33\": is no CIDR (invalid ip address syntax); accepted: one \

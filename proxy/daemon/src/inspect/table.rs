@@ -3,31 +3,44 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use podway_ebpf_backend::carry::{Site, carrier};
 use podway_proxy_plan::plan::{Action, Backend, Frontend, Place, Pool, PortPlan};
 use podway_proxy_plan::planner::Planner;
 
-/// Headings of the columns.
-const HEADINGS: [&str; 6] = ["SERVICE", "PORT", "FRONTEND", "FROM", "ACTION", "ENDPOINT"];
+/// Headings of the columns; the last one is there only where eBPF was asked for.
+const HEADINGS: [&str; 7] =
+    ["SERVICE", "PORT", "FRONTEND", "FROM", "ACTION", "ENDPOINT", "CARRIED BY"];
 
 /// Spaces between two columns.
 const GAP: usize = 2;
 
 /// One row of cells.
-type Row = [Cow<'static, str>; 6];
+type Row = [Cow<'static, str>; 7];
 
-/// Writes the plans of `planner`.
-pub(super) fn write(out: &mut impl Write, planner: &Planner) -> io::Result<()> {
+/// Writes the plans of `planner`; with `carriers`, who carries each frontend.
+pub(super) fn write(
+    out: &mut impl Write,
+    planner: &Planner,
+    carriers: Option<Site>,
+) -> io::Result<()> {
     let mut rows = vec![HEADINGS.map(Cow::Borrowed)];
+    if carriers.is_none() {
+        rows[0][6] = Cow::Borrowed("");
+    }
     for plan in planner.plans() {
         for port in &plan.ports {
             for frontend in &port.frontends {
+                let first = rows.len();
                 push(&mut rows, &plan.name.to_string(), port, frontend);
+                if let Some(site) = carriers {
+                    rows[first][6] = Cow::Owned(carrier(port, frontend, site).to_string());
+                }
             }
         }
     }
     let width =
         |column: usize| rows.iter().map(|row: &Row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 6] = std::array::from_fn(width);
+    let widths: [usize; 7] = std::array::from_fn(width);
     for row in &rows {
         let line: String = row
             .iter()
@@ -51,6 +64,7 @@ fn push(rows: &mut Vec<Row>, service: &str, port: &PortPlan, frontend: &Frontend
             frontend.origin.to_string(),
             frontend.action.to_string(),
             first,
+            String::new(),
         ]
         .map(Cow::Owned),
     );

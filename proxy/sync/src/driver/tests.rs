@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::accelerator::Unaccelerated;
 use crate::fixture::{self, Stack, publish, service, slice, udp};
 use crate::refusals::Verdict;
 
@@ -131,6 +132,8 @@ impl Bench {
             refusals: Refusals::default(),
             notices: Notices::default(),
             stands_by: false,
+            accelerator: Box::new(Unaccelerated),
+            accelerated: false,
         };
         let task = tokio::spawn(driver.run());
         let builder = Builder::new();

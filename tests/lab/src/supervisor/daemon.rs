@@ -13,12 +13,13 @@ use anyhow::{Context as _, Result};
 
 use super::engine::Happening;
 use super::kubelet::Context;
-use super::mounts::Files;
+use super::mounts::{self, Files};
 use super::namespace::Namespace;
 use super::pod_start::Prepared;
 use super::probe;
 use super::process::Group;
 use crate::address::{self, CLUSTER_CIDRS, Family};
+use crate::cgroup;
 use crate::cluster::Pod;
 use crate::place::node_name;
 use crate::settings::Settings;
@@ -93,6 +94,13 @@ fn command(program: &Path, number: u8, manifests: &Path, settings: &Settings) ->
     for family in [Family::V4, Family::V6] {
         command.args(["--dns-listen", &socket(address::node(number).of(family))]);
     }
+    if let Some(cgroups) = &settings.cgroups {
+        command
+            .args(["--proxy-mode", "ebpf", "--cgroup-root"])
+            .arg(cgroup::of_node(cgroups, number))
+            .arg("--bpffs-root")
+            .arg(mounts::pins(number));
+    }
     command.args(&settings.podway_arguments);
     command
 }
@@ -128,6 +136,7 @@ mod tests {
             podway: None,
             podway_arguments: vec!["--log-level=debug".to_owned()],
             manifests: Vec::new(),
+            cgroups: Some("/cgroup/lab".into()),
             owned: true,
         };
         let command = command(Path::new("podway"), 2, Path::new("/state/manifests"), &settings);
@@ -139,6 +148,7 @@ mod tests {
             "--cluster-cidr 10.244.0.0/16,fd00:10:244::/48",
             "--dns-listen 192.168.77.12:53 --dns-listen [fd77::12]:53",
             "--dns-upstream 192.168.77.200:53",
+            "--proxy-mode ebpf --cgroup-root /cgroup/lab/node-2",
             "--log-level=debug",
         ] {
             assert!(text.contains(part), "{part} not in {text}");

@@ -47,6 +47,20 @@ pub(super) fn separate(state: &Path) -> Result<()> {
     if target.exists() { bind(&name_services, target) } else { Ok(()) }
 }
 
+/// Where the daemon of node `number` pins what outlives it.
+pub(super) fn pins(number: u8) -> PathBuf {
+    Path::new(PRIVATE).join(format!("bpf-{number}"))
+}
+
+/// Mounts a file system for pins of node `number`; it is gone with the lab.
+pub(super) fn mount_pins(number: u8) -> Result<()> {
+    const NONE: Option<&str> = None;
+    let at = pins(number);
+    fs::create_dir_all(&at)?;
+    mount(Some("bpf"), &at, Some("bpf"), MsFlags::empty(), NONE)
+        .with_context(|| format!("no bpffs can be mounted on {}, which needs root", at.display()))
+}
+
 /// Files of one place, kept outside of it.
 #[derive(Debug, Clone)]
 pub(super) struct Files(PathBuf);

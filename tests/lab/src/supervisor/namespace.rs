@@ -4,6 +4,8 @@
 //! supervisor, and a process is put into a place by being started from a thread that is there.
 
 use std::fs::File;
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
@@ -15,6 +17,8 @@ pub(super) struct Namespace {
     network: File,
     host_name: File,
     mounts: File,
+    /// Where to write the number of a process that is to be in the place's cgroup.
+    cgroup: Option<File>,
 }
 
 impl Namespace {
@@ -51,7 +55,12 @@ impl Namespace {
             let path = format!("/proc/thread-self/ns/{name}");
             File::open(&path).with_context(|| format!("{path} cannot be opened"))
         };
-        Ok(Self { network: open("net")?, host_name: open("uts")?, mounts: open("mnt")? })
+        Ok(Self {
+            network: open("net")?,
+            host_name: open("uts")?,
+            mounts: open("mnt")?,
+            cgroup: None,
+        })
     }
 
     /// Runs `work` in these namespaces.
@@ -65,6 +74,32 @@ impl Namespace {
             setns(&self.mounts, CloneFlags::CLONE_NEWNS)?;
             work()
         })
+    }
+
+    /// The same with processes in the cgroup `folder`, if one is given.
+    pub(super) fn in_cgroup(self, folder: Option<&Path>) -> Result<Self> {
+        let open = |folder: &Path| {
+            let path = folder.join("cgroup.procs");
+            let file = File::options().write(true).open(&path);
+            file.with_context(|| format!("{} cannot be opened", path.display()))
+        };
+        Ok(Self { cgroup: folder.map(open).transpose()?, ..self })
+    }
+
+    /// Puts the process that `command` becomes into the cgroup of the place, if it has one.
+    #[expect(unsafe_code, reason = "the new process itself has to enter, before its program runs")]
+    pub(super) fn place_process(&self, command: &mut Command) -> Result<()> {
+        use std::os::unix::process::CommandExt as _;
+        let Some(cgroup) = &self.cgroup else { return Ok(()) };
+        let cgroup = cgroup.try_clone().context("cgroup cannot be opened again")?;
+        // SAFETY: between fork and exec there is one system call and nothing that allocates.
+        unsafe {
+            command.pre_exec(move || {
+                rustix::io::write(&cgroup, b"0")?;
+                Ok(())
+            });
+        }
+        Ok(())
     }
 
     /// Path by which a process of the lab can name the network namespace.

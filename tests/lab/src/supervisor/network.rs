@@ -1,6 +1,7 @@
 //! Builds the network of a lab from the texts of `topology`.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use super::namespace::Namespace;
 use super::process::Processes;
 use super::{names, topology};
 use crate::address::DualStack;
+use crate::cgroup;
 use crate::place::node_name;
 
 /// The namespaces that last as long as the lab.
@@ -24,13 +26,14 @@ pub(super) struct Network {
 
 impl Network {
     /// Builds the underlay, `nodes` nodes and the client outside.
-    pub(super) fn build(processes: &Processes, nodes: u8) -> Result<Self> {
+    pub(super) fn build(processes: &Processes, nodes: u8, cgroups: Option<&Path>) -> Result<Self> {
         let root = Namespace::of_this_thread()?;
         let mut cables = topology::underlay();
         let mut made = Vec::new();
         for number in 1..=nodes {
             let name = node_name(number);
-            let place = place(&name, topology::NODE_SETTINGS)?;
+            let cgroup = cgroups.map(|lab| cgroup::of_node(lab, number));
+            let place = place(&name, topology::NODE_SETTINGS)?.in_cgroup(cgroup.as_deref())?;
             cables.push_str(&topology::cable(&name, &place.network_path()));
             made.push(Arc::new(place));
         }

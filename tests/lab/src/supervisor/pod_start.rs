@@ -15,6 +15,7 @@ use super::namespace::Namespace;
 use super::process::Group;
 use super::{lab_command, names, network, probe};
 use crate::address::Family;
+use crate::cgroup;
 use crate::cluster::{IGNORE_SIGTERM_ANNOTATION, Pod};
 use crate::place::{ObjectName, node_name};
 
@@ -57,7 +58,8 @@ pub(super) fn prepare(context: &Context, pod: &Pod, cable: String) -> Result<Pre
         network::connect_pod(&context.processes, (node, on_node), &place, ends)?;
         (place, Some(cable))
     };
-    let place = Arc::new(place);
+    let cgroup = context.settings.cgroups.as_deref().map(|lab| cgroup::of_node(lab, node));
+    let place = Arc::new(place.in_cgroup(cgroup.as_deref())?);
     let (group, orders) = serve(context, pod, &place)?;
     let (probes, probing) = probe::start(context, pod, &place);
     let name = pod.name.clone();

@@ -92,6 +92,7 @@ impl Processes {
         use std::os::unix::process::CommandExt as _;
         command.process_group(0);
         let name = command.get_program().to_string_lossy().into_owned();
+        place.place_process(&mut command)?;
         place.enter(move || {
             // The reaper takes a process that is not in the table for an orphan, so it must not
             // look before this one is there.
