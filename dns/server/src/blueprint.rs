@@ -7,6 +7,7 @@
 mod cache;
 mod files;
 mod forward;
+mod gate;
 mod listen;
 mod reports;
 mod stages;

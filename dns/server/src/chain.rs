@@ -28,8 +28,8 @@ pub(crate) mod tables;
 
 /// How often one query may ask the whole server again, one time within another.
 ///
-/// 8: longer than any chain of aliases that is meant, short enough that a circle ends soon.
-const DEEPEST: u8 = 8;
+/// 10, as long as a chain of aliases may be: longer than any that is meant, and a circle ends soon.
+const DEEPEST: u8 = 10;
 
 /// What a stage is on its way to say.
 pub(crate) type Saying<'a> = Pin<Box<dyn Future<Output = Said> + Send + 'a>>;

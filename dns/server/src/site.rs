@@ -4,6 +4,7 @@
 //! refused.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use hickory_proto::rr::{Name, RecordType};
@@ -63,6 +64,10 @@ pub(crate) enum Way {
 pub(crate) struct DirectGate {
     /// Types that some plugin looks at.
     pub(crate) except: Vec<RecordType>,
+    /// Zones whose names some plugin looks at.
+    pub(crate) zones: Vec<AskedName>,
+    /// Says, while it is set, that some plugin looks at names of the cluster.
+    pub(crate) shut: Vec<Arc<AtomicBool>>,
     /// Whether some plugin looks at the options of OPT.
     pub(crate) without_options: bool,
     /// Whether some plugin looks at queries with the DO bit.
@@ -78,6 +83,8 @@ impl DirectGate {
     /// Whether the question may go straight to the index.
     fn admits(&self, query: &PlainQuery<'_>) -> bool {
         !(self.except.contains(&query.qtype())
+            || self.shut.iter().any(|shut| shut.load(Ordering::Relaxed))
+            || self.zones.iter().any(|zone| query.name().is_within(zone))
             || self.without_options && query.has_options()
             || self.without_dnssec && query.is_dnssec_ok())
     }

@@ -16,6 +16,7 @@ use self::support::{FakeUpstream, addresses, changed_zone, edns_query, local, qu
 
 const KUBEADM: &str = include_str!("../../corefile/tests/data/kubeadm.Corefile");
 const K3S: &str = include_str!("../../corefile/tests/data/k3s.Corefile");
+const AKS: &str = include_str!("../../corefile/tests/data/aks.Corefile");
 const EKS: &str = include_str!("../../corefile/tests/data/eks.Corefile");
 const NODELOCAL: &str = include_str!("../../corefile/tests/data/nodelocal.Corefile");
 
@@ -36,7 +37,8 @@ fn rcode(message: &Message) -> ResponseCode {
 #[tokio::test]
 async fn usual_corefiles_answer_the_cluster_and_forward_the_rest() {
     let k3s = K3S.replace("/etc/coredns/custom/", "custom-of-nobody/");
-    for (file, text, ttl) in [("kubeadm", KUBEADM, 30), ("eks", EKS, 5), ("k3s", &*k3s, 5)] {
+    let files = [("kubeadm", KUBEADM, 30), ("eks", EKS, 5), ("k3s", &*k3s, 5), ("aks", AKS, 30)];
+    for (file, text, ttl) in files {
         let upstream = FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await;
         let site = Site::start(&in_use(text, &upstream)).await;
         let web = ask(&site, &local("web")).await;
@@ -346,4 +348,64 @@ async fn stub_domains_hosts_rewrites_and_templates_work_together() {
     })
     .await;
     site.running.stop().await;
+}
+
+#[tokio::test]
+async fn every_way_through_a_block_says_the_same() {
+    let upstream = FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await;
+    let to = upstream.address;
+    let plain =
+        format!(".:PORT {{\n kubernetes cluster.local in-addr.arpa ip6.arpa\n forward . {to}\n}}");
+    let sites = [
+        Site::start(&plain).await,
+        // Something that looks at everything and changes nothing: all goes by the stages.
+        Site::start(&plain.replace(" kubernetes", " acl {\n allow\n }\n kubernetes")).await,
+        // Something that looks at little: most goes straight to the index.
+        Site::start(&plain.replace(
+            " kubernetes",
+            " rewrite name a.example b.example\n template IN A t.example {\n rcode NOERROR\n }\n \
+             hosts nobody-has-this-file {\n fallthrough\n }\n kubernetes",
+        ))
+        .await,
+    ];
+    let names = [
+        local("web"),
+        local("WeB"),
+        local("nosuch"),
+        local("few"),
+        local("few-3.few"),
+        local("_http._tcp.web"),
+        local("_tcp.web"),
+        local("ext"),
+        local("inside"),
+        local("far"),
+        local("missing"),
+        local("self"),
+        local("step-5"),
+        "cluster.local.".to_owned(),
+        "svc.cluster.local.".to_owned(),
+        "dns-version.cluster.local.".to_owned(),
+        "10-1-2-3.default.pod.cluster.local.".to_owned(),
+        "5.5.96.10.in-addr.arpa.".to_owned(),
+        "9.9.96.10.in-addr.arpa.".to_owned(),
+        "in-addr.arpa.".to_owned(),
+        "www.example.com.".to_owned(),
+    ];
+    use RecordType::{A, AAAA, ANY, AXFR, CNAME, DS, MX, NS, PTR, SOA, SRV, TXT};
+    for name in &names {
+        for qtype in [A, AAAA, SRV, PTR, CNAME, SOA, NS, TXT, MX, ANY, DS, AXFR] {
+            for query in [query(11, name, qtype), edns_query(11, name, qtype, 1232)] {
+                let mut replies = Vec::new();
+                for site in &sites {
+                    replies.push(site.running.udp(&query).await);
+                }
+                for other in &replies[1..] {
+                    support::invariants::same(&replies[0], other);
+                }
+            }
+        }
+    }
+    for site in sites {
+        site.running.stop().await;
+    }
 }

@@ -135,7 +135,7 @@ fn corefile_is_followed_and_a_bad_one_leaves_the_last_good_one_in_force() {
 
     // An import that comes later counts too.
     fs::write(custom.path().join("log.override"), "log\n").unwrap();
-    let name = "\"A IN web.shop.svc.cluster.local. udp 40 false 512\" NOERROR";
+    let name = "\"A IN web.shop.svc.cluster.local. udp 44 false 512\" NOERROR";
     wait_for("a line of the log", || {
         answer(server);
         daemon.log().contains(name)

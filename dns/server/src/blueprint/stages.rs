@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,9 +17,10 @@ use podway_dns_corefile::{Place, Placed, Plugin, ServerBlock};
 use podway_dns_plugin::{
     acl, chaos, dns64, header, hosts, load_balance, local, nsid, rewrite, template, zone_file,
 };
-use podway_dns_zone::ZoneIndex;
+use podway_dns_zone::{AskedName, ZoneIndex};
 
 use super::forward::Common;
+use super::gate::{self, Interest};
 use super::reports::Reports;
 use super::{Ground, cache, files, forward, zone};
 use crate::chain::Stage;
@@ -162,12 +164,17 @@ impl Making<'_> {
                 if matches!(own.rule, RewriteRule::Edns(_)) {
                     self.unserved(place, "rewrite edns0");
                 }
+                self.narrow(gate::of_rewrite(&own.rule));
                 if first {
-                    self.before(Rewrite(rewrite::Rewrite::new(self.block.rewrites())));
+                    self.add(Rewrite(rewrite::Rewrite::new(self.block.rewrites())));
                 }
             }
             Plugin::Template(own) => {
-                self.looks_at(&own.zones);
+                if own.zones.contains(&Zone::root()) {
+                    self.narrow(gate::of_template(own));
+                } else {
+                    self.looks_at(&own.zones);
+                }
                 if first {
                     self.add(Template(template::Templates::new(self.block.templates())));
                 }
@@ -203,8 +210,14 @@ impl Making<'_> {
 
     /// Adds the names of a hosts file.
     fn hosts(&mut self, own: &plugin::Hosts) {
-        self.looks_at(&own.zones);
         let hosts = Arc::new(ArcSwap::from_pointee(hosts::Hosts::new(own, b"").0));
+        let meets = Arc::new(AtomicBool::new(true));
+        let shut = Arc::clone(&meets);
+        self.passes(move |gate| {
+            gate.shut.push(shut);
+            gate.except.push(RecordType::PTR);
+        });
+        let zones = self.block.kubernetes().map(|own| own.zones.clone()).unwrap_or_default();
         let (target, options) = (Arc::clone(&hosts), own.clone());
         self.keep(&own.file, own.reload, move |contents| {
             // A file that is missing is one without lines.
@@ -215,7 +228,11 @@ impl Making<'_> {
             if let Some(text) = text {
                 let (read, mistakes) = hosts::Hosts::new(&options, &text);
                 files::tell(&options.file, &mistakes);
+                let now_meets = gate::hosts_meet(&options, &text, &zones);
+                // Shut before the names are there, open when they are gone.
+                meets.fetch_or(now_meets, Ordering::Relaxed);
                 target.store(Arc::new(read));
+                meets.store(now_meets, Ordering::Relaxed);
             }
         });
         self.add(Hosts(hosts));
@@ -232,14 +249,19 @@ impl Making<'_> {
         self.add(ZoneFiles(zones));
     }
 
-    /// Adds a plugin that looks at names in `zones` only.
+    /// Keeps names in `zones` from going straight to the index.
     fn looks_at(&mut self, zones: &[Zone]) {
-        self.plain = false;
-        let own = self.block.kubernetes().map(|own| &*own.zones).unwrap_or_default();
-        let meets = |zone: &Zone| {
-            own.iter().any(|own| own.contains(zone.name()) || zone.contains(own.name()))
-        };
-        if zones.iter().any(meets) {
+        zones.iter().for_each(|zone| self.narrow(Interest::Zone(zone.name().clone())));
+    }
+
+    /// Keeps plain questions that a plugin is interested in from going straight to the index.
+    fn narrow(&mut self, interest: Interest) {
+        self.passes(|gate| match &interest {
+            Interest::Type(record_type) => gate.except.push(*record_type),
+            Interest::Zone(zone) => gate.zones.push(AskedName::from(zone)),
+            Interest::Nothing | Interest::Everything => {}
+        });
+        if interest == Interest::Everything {
             self.gate = None;
         }
     }
