@@ -7,6 +7,7 @@ mod demo;
 mod ebpf;
 mod fuzz;
 mod lab;
+mod peers;
 mod process;
 mod require;
 mod table;
@@ -32,6 +33,8 @@ enum Command {
     Demo,
     /// Looks for messages and files that break what must always hold.
     Fuzz(fuzz::Args),
+    /// Builds the real API server, kube-proxy, CoreDNS and what else tests stand beside, with Go.
+    Peers(peers::Args),
     /// Rewrites the golden files from what the code says now; review the diff.
     Bless,
 }
@@ -45,6 +48,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Demo => demo::run(),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Peers(args) => peers::run(&args),
         Command::Bless => bless::run(),
     }
 }

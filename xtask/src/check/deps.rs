@@ -78,8 +78,9 @@ const MAY_USE: &[(&str, MayUse)] = &[
     ("proxy/sync", MayUse::Only(&["cluster/model", "cluster/watch", "proxy/nft", "proxy/plan"])),
     ("tests/bench", MayUse::All),
     // The lab plays the cluster and must not judge the product by the product's own code.
-    ("tests/lab", MayUse::Only(&[])),
+    ("tests/lab", MayUse::Only(&["tests/peers"])),
     ("tests/netns", MayUse::All),
+    ("tests/peers", MayUse::Only(&[])),
     ("tests/synthetic", MayUse::Only(&["cluster/model"])),
     ("xtask", MayUse::All),
 ];
