@@ -67,6 +67,9 @@ impl Zone {
                     };
                     let data = RData::CNAME(CNAME(target.clone()));
                     reply.answers.push(record(&name, dname.ttl, data));
+                    if is_any(question.query_type) || question.query_type == RecordType::CNAME {
+                        return Found::Reply(reply);
+                    }
                     target
                 }
                 Place::Node(node) => {
@@ -151,11 +154,14 @@ impl Zone {
     }
 
     /// The reply that names others to ask.
+    ///
+    /// How the delegation is signed is told to those who ask for it: to say it here takes a query
+    /// with the DO bit (RFC 4035, section 3.1.4).
     fn referral(&self, node: &Node) -> Reply {
         let servers = node.set(RecordType::NS);
         Reply {
             authoritative: false,
-            authorities: servers.iter().chain(node.set(RecordType::DS)).cloned().collect(),
+            authorities: servers.to_vec(),
             additionals: self.addresses(servers),
             ..Reply::empty(ResponseCode::NoError)
         }
