@@ -7,7 +7,7 @@
 //! Order to nftables: an update of what is there comes before its rules and so does removing a
 //! frontend, whose sockets then meet nftables; a new frontend comes after them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,9 @@ use crate::found::Found;
 use crate::indices::Indices;
 use crate::ranges::{Block, Ranges};
 use crate::wanted::{Content, PoolName, Wanted, wanted};
+
+mod refill;
+mod repair;
 
 /// Time before slots and indices are given out again.
 ///
@@ -203,40 +206,6 @@ impl Entries {
         self.frontends.len()
     }
 
-    /// What to write so that maps that hold `found` hold what they should.
-    #[must_use]
-    pub fn repairs(&self, found: &Found) -> Vec<Write> {
-        let mut writes = Vec::new();
-        for Kept { index, block, content } in self.pools.values() {
-            let there = found.pools.get(index);
-            if there.is_some_and(|pool| pool.block == *block && pool.content == *content) {
-                continue;
-            }
-            // A pool that no frontend leads to was not read, and is written though it is right.
-            let affinity_seconds = content.affinity_seconds;
-            writes.push(Write::Pool { pool: *index, affinity_seconds, is_new: false });
-            writes.extend(range_writes(*index, *block, content.slots.clone()));
-        }
-        let wanted: HashSet<(Address, u32)> = self
-            .pools
-            .values()
-            .flat_map(|kept| kept.content.members().into_iter().map(|member| (member, kept.index)))
-            .collect();
-        let members: HashSet<(Address, u32)> =
-            found.members.iter().map(|member| (member.endpoint, member.pool)).collect();
-        let add =
-            wanted.difference(&members).map(|(member, pool)| Write::AddMember(*member, *pool));
-        writes.extend(add);
-        let remove = members.difference(&wanted);
-        writes.extend(remove.map(|(member, pool)| Write::RemoveMember(*member, *pool)));
-        let differs = |key: &Address, pool: u32| found.frontends.get(key) != Some(&pool);
-        let lead = self.frontends.iter().filter(|(key, pool)| differs(key, **pool));
-        writes.extend(lead.map(|(key, pool)| Write::Frontend(*key, *pool)));
-        let strange = found.frontends.keys().filter(|key| !self.frontends.contains_key(key));
-        writes.extend(strange.map(|key| Write::RemoveFrontend(*key)));
-        writes
-    }
-
     /// Places what `plan` wants.
     fn place(
         &mut self,
@@ -405,38 +374,4 @@ struct Update {
     last: Vec<Write>,
     /// UDP endpoints that a pool does not have any more.
     gone: BTreeSet<Address>,
-}
-
-impl Update {
-    /// The pool `index` gets new content in `block`.
-    fn refill(
-        &mut self,
-        index: u32,
-        block: Option<Block>,
-        (old, new): (&Content, Content),
-        is_new: bool,
-    ) {
-        let (old_members, new_members) = (old.members(), new.members());
-        if is_new || old.affinity_seconds != new.affinity_seconds {
-            let affinity_seconds = new.affinity_seconds;
-            self.filled.push(Write::Pool { pool: index, affinity_seconds, is_new });
-        }
-        let kept: HashSet<&Address> = new.slots.iter().collect();
-        let lost = old.slots.iter().filter(|endpoint| !kept.contains(endpoint));
-        self.gone.extend(lost.filter(|endpoint| endpoint.protocol == UDP));
-        let added = new_members.iter().filter(|endpoint| !old_members.contains(*endpoint));
-        self.filled.extend(added.map(|endpoint| Write::AddMember(*endpoint, index)));
-        self.filled.extend(range_writes(index, block, new.slots));
-        let removed = old_members.iter().filter(|endpoint| !new_members.contains(*endpoint));
-        self.filled.extend(removed.map(|endpoint| Write::RemoveMember(*endpoint, index)));
-    }
-}
-
-/// Fills `block` with `slots` and makes them those of the pool `index`.
-fn range_writes(index: u32, block: Option<Block>, slots: Vec<Address>) -> Vec<Write> {
-    let count = u32::try_from(slots.len()).unwrap_or(0);
-    let range = block.map_or(Range::EMPTY, |block| Range { base: block.base(), count });
-    let filled = Write::Slots { base: range.base, pool: index, endpoints: slots };
-    let published = Write::Range { pool: index, range };
-    if count > 0 { vec![filled, published] } else { vec![published] }
 }
