@@ -70,6 +70,13 @@ pub enum Element {
     },
     /// A client that is remembered.
     Learned(Learned),
+    /// A frontend that a DNS server on this node answers at.
+    NodeLocalDns {
+        /// The frontend.
+        key: FrontendKey,
+        /// How long that holds unless it is said again, in milliseconds.
+        timeout_ms: u64,
+    },
 }
 
 impl Element {
@@ -77,7 +84,9 @@ impl Element {
     #[must_use]
     pub fn is_of_family(&self, family: Family) -> bool {
         let addresses = match self {
-            Self::Frontend { key, .. } | Self::AffinityId { key, .. } => [key.address; 2],
+            Self::Frontend { key, .. }
+            | Self::AffinityId { key, .. }
+            | Self::NodeLocalDns { key, .. } => [key.address; 2],
             Self::Backend { key, endpoint, .. } => [key.address, endpoint.ip()],
             Self::Hairpin(endpoint, _) => [endpoint.ip(); 2],
             Self::ClusterIp(address) => [*address; 2],
@@ -125,6 +134,7 @@ impl Element {
             Self::AffinityId { bank, .. } => SetName::AffinityIds(*bank),
             Self::AffinityTimeout { timeout_s, .. } => SetName::AffinityTimeout(*timeout_s),
             Self::Learned(_) => SetName::Affinity,
+            Self::NodeLocalDns { .. } => SetName::NodeLocalDns,
         }
     }
 }
@@ -201,6 +211,9 @@ impl fmt::Display for Element {
             }
             Self::AffinityId { key, id, .. } => write!(formatter, "{} : {id}", Concatenated(key)),
             Self::AffinityTimeout { id, .. } => write!(formatter, "{id}"),
+            Self::NodeLocalDns { key, timeout_ms } => {
+                write!(formatter, "{} timeout {timeout_ms}ms", Concatenated(key))
+            }
             Self::Learned(Learned { client, protocol, id, endpoint, timeout_ms, expires_ms }) => {
                 let (address, port) = (endpoint.ip(), endpoint.port());
                 write!(

@@ -17,7 +17,7 @@ use netlink_bindings::nftables::{
 use podway_proxy_plan::plan::Family;
 
 pub(crate) use self::request::{get_elements, get_frontend, get_generation};
-use crate::element::{Element, Learned};
+use crate::element::Element;
 use crate::names::{ChainName, SetName, TABLE};
 use crate::ruleset::{Chain, Hook, HookKind, HookPoint, Part, Set, SetKind, Table};
 use crate::transaction::{Change, Transaction};
@@ -116,10 +116,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Encodes `transaction`; `remembered` are the clients that it carries over or forgets.
+    /// Encodes `transaction`; `remembered` is what the kernel knows by itself, carried over or
+    /// forgotten.
     #[must_use]
-    pub fn of(transaction: &Transaction, remembered: &[Learned]) -> Self {
-        let remembered: Vec<Element> = remembered.iter().copied().map(Element::Learned).collect();
+    pub fn of(transaction: &Transaction, remembered: &[Element]) -> Self {
         let mut batch = Self::begin(transaction.family);
         match &transaction.change {
             Change::Replace { table, elements, .. } => {
@@ -128,11 +128,11 @@ impl Batch {
                 batch.table(Message::DeleteTable);
                 batch.table(Message::AddTable);
                 batch.content(table);
-                let elements = elements.iter().chain(&remembered);
+                let elements = elements.iter().chain(remembered);
                 element::push(&mut batch, elements, Message::AddElements);
             }
             Change::Elements { deleted, added, .. } => {
-                let deleted = deleted.iter().chain(&remembered);
+                let deleted = deleted.iter().chain(remembered);
                 element::push(&mut batch, deleted, Message::DeleteElements);
                 element::push(&mut batch, added.iter(), Message::AddElements);
             }
@@ -259,7 +259,11 @@ impl Batch {
                     .push_data_len(concatenated_bytes(family, data));
             }
             match set.kind {
-                SetKind::Members | SetKind::Ranges | SetKind::Endpoints | SetKind::Marks => {}
+                SetKind::Members
+                | SetKind::Expiring
+                | SetKind::Ranges
+                | SetKind::Endpoints
+                | SetKind::Marks => {}
                 SetKind::Counted => {
                     let counter = attributes.nested_expr().nested_data_counter();
                     attributes = counter.end_nested().end_nested();
@@ -306,6 +310,7 @@ const fn set_flags(kind: SetKind) -> u32 {
     let map = SetFlags::Map as u32;
     match kind {
         SetKind::Members | SetKind::Counted => 0,
+        SetKind::Expiring => SetFlags::Timeout as u32,
         SetKind::Ranges => SetFlags::Interval as u32,
         SetKind::ConcatenatedRanges => SetFlags::Interval as u32 | SetFlags::Concat as u32,
         SetKind::Endpoints | SetKind::Marks => map,
@@ -351,7 +356,7 @@ const fn part_bytes(family: Family, part: Part) -> u32 {
     match part {
         Part::Source | Part::Destination => address_bytes(family),
         Part::Protocol => 1,
-        Part::DestinationPort => 2,
+        Part::SourcePort | Part::DestinationPort => 2,
         Part::Random(_) | Part::SourceHash { .. } | Part::ConnectionMark => 4,
     }
 }
@@ -374,7 +379,7 @@ const fn part_type(family: Family, part: Part) -> u32 {
         (Part::Source | Part::Destination, Family::Ip) => 7,
         (Part::Source | Part::Destination, Family::Ip6) => 8,
         (Part::Protocol, _) => 12,
-        (Part::DestinationPort, _) => 13,
+        (Part::SourcePort | Part::DestinationPort, _) => 13,
         (Part::Random(_) | Part::SourceHash { .. }, _) => 4,
         (Part::ConnectionMark, _) => 19,
     }

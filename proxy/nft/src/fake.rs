@@ -153,6 +153,7 @@ fn identity(element: &Element) -> (ElementKey, Value) {
         Element::AllowedSource { key, source } => (ElementKey::Source(key, source), Value::Nothing),
         Element::AffinityId { key, id, .. } => (ElementKey::Frontend(key), Value::Number(id)),
         Element::AffinityTimeout { id, .. } => (ElementKey::Number(id), Value::Nothing),
+        Element::NodeLocalDns { key, .. } => (ElementKey::Frontend(key), Value::Nothing),
         Element::Learned(Learned { client, protocol, id, endpoint, .. }) => {
             (ElementKey::Client(client, protocol, id), Value::Endpoint(endpoint))
         }
@@ -312,6 +313,9 @@ fn sets_of(rule: &Rule) -> impl Iterator<Item = SetName> {
         Condition::In(_, set) | Condition::NotIn(_, set) => Some(*set),
         Condition::NewConnection
         | Condition::Tcp
+        | Condition::To(..)
+        | Condition::From(..)
+        | Condition::FromLoopback
         | Condition::MidStream
         | Condition::Translated
         | Condition::Marked(_)
@@ -332,7 +336,8 @@ fn sets_of(rule: &Rule) -> impl Iterator<Item = SetName> {
         | Statement::Mark(_)
         | Statement::Unmark(_)
         | Statement::UnmarkConnection
-        | Statement::Masquerade => None,
+        | Statement::Masquerade
+        | Statement::NoTrack => None,
     });
     asked.chain(used)
 }
@@ -351,6 +356,7 @@ fn calls_of(rule: &Rule) -> impl Iterator<Item = ChainName> {
         | Statement::MarkConnection(_)
         | Statement::UnmarkConnection
         | Statement::Learn { .. }
-        | Statement::Masquerade => None,
+        | Statement::Masquerade
+        | Statement::NoTrack => None,
     })
 }

@@ -8,7 +8,7 @@ use podway_proxy_plan::plan::{Family, FrontendKey};
 use thiserror::Error;
 
 use crate::decode;
-use crate::element::Learned;
+use crate::element::{Element, Learned};
 use crate::encode::{Batch, Message, get_elements, get_frontend};
 use crate::names::{SetName, TABLE};
 use crate::program::Affinities;
@@ -114,8 +114,27 @@ impl Kernel {
     /// [`BackendError::Rejected`]: the kernel refused it and nothing changed.
     /// [`BackendError::Unavailable`]: it could not be sent, or was not acknowledged.
     pub fn commit(&self, transaction: &Transaction) -> Result<Committed, BackendError> {
+        self.commit_with(transaction, &[])
+    }
+
+    /// As [`Self::commit`]; `kept` are elements that stand in the table beside what is planned, for
+    /// a transaction that replaces it.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub fn commit_with(
+        &self,
+        transaction: &Transaction,
+        kept: &[Element],
+    ) -> Result<Committed, BackendError> {
         let start = Instant::now();
-        let remembered = self.remembered(transaction)?;
+        let learned = self.remembered(transaction)?;
+        let kept = match transaction.change {
+            Change::Replace { .. } => kept,
+            Change::Elements { .. } => &[],
+        };
+        let remembered: Vec<Element> =
+            learned.into_iter().map(Element::Learned).chain(kept.iter().cloned()).collect();
         let reading = start.elapsed();
         let batch = Batch::of(transaction, &remembered);
         let encoding = start.elapsed().saturating_sub(reading);
@@ -165,6 +184,7 @@ impl Kernel {
                 narrowed: narrowed.clone(),
             };
             let forgetting = Transaction { family: *family, change };
+            let late: Vec<_> = late.into_iter().map(Element::Learned).collect();
             match self.commit_batch(*family, &Batch::of(&forgetting, &late)) {
                 Ok(()) => {}
                 // One of them was forgotten in time: look again.
@@ -253,6 +273,22 @@ impl Kernel {
                 }
             }
         }
+    }
+
+    /// Gives `elements` of the table of `family` their whole time again, or puts them in.
+    ///
+    /// # Errors
+    /// As [`Self::commit`]; also where there is no such table.
+    pub fn renew(&self, family: Family, elements: &[Element]) -> Result<(), BackendError> {
+        self.commit_batch(family, &Batch::renewing(family, elements))
+    }
+
+    /// Takes `elements` out of the table of `family`, if they are in there.
+    ///
+    /// # Errors
+    /// As [`Self::commit`]; also where there is no such table.
+    pub fn withdraw(&self, family: Family, elements: &[Element]) -> Result<(), BackendError> {
+        self.commit_batch(family, &Batch::withdrawing(family, elements))
     }
 
     /// Deletes our tables; gives the families that had one.

@@ -61,7 +61,7 @@ pub struct Process {
 #[derive(Debug)]
 pub struct Monitor {
     socket: Arc<NetfilterSocket>,
-    own_port: u32,
+    own_ports: Vec<u32>,
     /// Families that the commit being told of has changed so far.
     touched: BTreeSet<Family>,
 }
@@ -89,7 +89,17 @@ impl Monitor {
     pub fn open(kernel: &Kernel) -> Result<Self, BackendError> {
         let socket = NetfilterSocket::open().map_err(BackendError::Open)?;
         socket.listen(GROUP, true).map_err(BackendError::Open)?;
-        Ok(Self { socket: Arc::new(socket), own_port: kernel.port_id()?, touched: BTreeSet::new() })
+        let own_ports = vec![kernel.port_id()?];
+        Ok(Self { socket: Arc::new(socket), own_ports, touched: BTreeSet::new() })
+    }
+
+    /// Changes by `kernel` are not told either.
+    ///
+    /// # Errors
+    /// [`BackendError::Open`]: the socket is unusable.
+    pub fn disregard(&mut self, kernel: &Kernel) -> Result<(), BackendError> {
+        self.own_ports.push(kernel.port_id()?);
+        Ok(())
     }
 
     /// A handle that lets full writes go unheard.
@@ -131,7 +141,10 @@ impl Monitor {
     /// Reads one datagram; gives the intrusion that it completes.
     fn read(&mut self, datagram: &[u8]) -> Option<Intrusion> {
         let mut complete = None;
-        for message in messages(datagram).filter(|message| message.port != self.own_port) {
+        for message in messages(datagram) {
+            if self.own_ports.contains(&message.port) {
+                continue;
+            }
             let Some(content) = message.payload.get(FAMILY_HEADER_BYTES..) else { continue };
             if message.kind == NEW_GENERATION {
                 let families = std::mem::take(&mut self.touched);

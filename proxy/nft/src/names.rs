@@ -121,6 +121,8 @@ pub enum SetName {
     AffinityTimeout(u32),
     /// Client to the endpoint that it was sent to.
     Affinity,
+    /// Frontends that a DNS server on this node answers at, while it proves that it does.
+    NodeLocalDns,
 }
 
 impl fmt::Display for SetName {
@@ -144,6 +146,7 @@ impl fmt::Display for SetName {
             Self::AffinityIds(bank) => write!(formatter, "{}affinity-ids", bank.prefix()),
             Self::AffinityTimeout(seconds) => write!(formatter, "affinity-{seconds}s"),
             Self::Affinity => formatter.write_str("affinity"),
+            Self::NodeLocalDns => formatter.write_str("node-local-dns"),
         }
     }
 }
@@ -169,6 +172,12 @@ pub enum ChainName {
     FilterInput,
     /// Filter at postrouting, before SNAT.
     FilterPostrouting,
+    /// Filter at input, after DNAT.
+    FilterInputAfterNat,
+    /// Filter at prerouting, before connection tracking.
+    RawPrerouting,
+    /// Filter at output, before connection tracking.
+    RawOutput,
     /// New connections to frontends that are not balanced.
     Refuse,
     /// New connections to an address of a Service that no frontend took.
@@ -205,6 +214,9 @@ impl fmt::Display for ChainName {
             Self::NatPostrouting => formatter.write_str("nat-postrouting"),
             Self::FilterInput => formatter.write_str("filter-input"),
             Self::FilterPostrouting => formatter.write_str("filter-postrouting"),
+            Self::FilterInputAfterNat => formatter.write_str("filter-input-after-nat"),
+            Self::RawPrerouting => formatter.write_str("raw-prerouting"),
+            Self::RawOutput => formatter.write_str("raw-output"),
             Self::Refuse => formatter.write_str("refuse"),
             Self::Unknown => formatter.write_str("unknown"),
             Self::Services => formatter.write_str("services"),

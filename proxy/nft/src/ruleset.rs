@@ -5,6 +5,9 @@
 
 mod text;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use podway_cluster_model::port::Protocol;
 use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::plan::Family;
 
@@ -43,6 +46,8 @@ pub enum SetKind {
     Ranges,
     /// Concatenated keys, each part a range.
     ConcatenatedRanges,
+    /// Keys that the kernel takes out in time, unless they are put in anew.
+    Expiring,
     /// An endpoint for each key.
     Endpoints,
     /// A number for each key, as large as a connection's mark.
@@ -59,7 +64,11 @@ impl SetKind {
     #[must_use]
     pub const fn data(self) -> &'static [Part] {
         match self {
-            Self::Members | Self::Counted | Self::Ranges | Self::ConcatenatedRanges => &[],
+            Self::Members
+            | Self::Counted
+            | Self::Expiring
+            | Self::Ranges
+            | Self::ConcatenatedRanges => &[],
             Self::Endpoints | Self::Learned { .. } => &[Part::Destination, Part::DestinationPort],
             Self::Marks => &[Part::ConnectionMark],
         }
@@ -71,6 +80,8 @@ impl SetKind {
 pub enum Key {
     /// Destination address, protocol, destination port.
     Frontend,
+    /// Source address, protocol, source port: the frontend that a reply comes from.
+    Reply,
     /// A frontend and a random number below `modulus`.
     Slot {
         /// 1..=65,536.
@@ -106,6 +117,8 @@ pub enum Part {
     Destination,
     /// Transport protocol.
     Protocol,
+    /// Source port.
+    SourcePort,
     /// Destination port.
     DestinationPort,
     /// Random number below the modulus.
@@ -129,6 +142,7 @@ impl Key {
         let frontend_and = |part| frontend.into_iter().chain([part]).collect();
         match self {
             Self::Frontend => frontend.to_vec(),
+            Self::Reply => vec![Part::Source, Part::Protocol, Part::SourcePort],
             Self::Slot { modulus } => frontend_and(Part::Random(modulus)),
             Self::HashedSlot { modulus, seed } => frontend_and(Part::SourceHash { modulus, seed }),
             Self::FrontendAndSource => frontend_and(Part::Source),
@@ -205,6 +219,12 @@ pub enum Condition {
     NewConnection,
     /// It is TCP's.
     Tcp,
+    /// It is sent to this port.
+    To(Protocol, u16),
+    /// It comes from this port.
+    From(Protocol, u16),
+    /// Its source is the loopback address.
+    FromLoopback,
     /// It is TCP's and does not ask for a connection: its SYN flag is off.
     MidStream,
     /// Its connection's destination was translated.
@@ -223,6 +243,14 @@ pub enum Condition {
     In(Key, SetName),
     /// Its key is not in the set.
     NotIn(Key, SetName),
+}
+
+/// The loopback address that a node's programs speak from when they choose one.
+pub(crate) const fn loopback(family: Family) -> IpAddr {
+    match family {
+        Family::Ip => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Family::Ip6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    }
 }
 
 /// What a rule does.
@@ -257,4 +285,6 @@ pub enum Statement {
     },
     /// Replaces the source address by the node's, with a random port.
     Masquerade,
+    /// Keeps the packet out of connection tracking, and so out of translation.
+    NoTrack,
 }

@@ -11,14 +11,16 @@
 //! remainder that goes to slot 0, which is always filled (see [`tries`]).
 
 mod affinity;
+mod node_local;
 
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::plan::Family;
-use podway_proxy_plan::policy::{DeadTcp, PodDetection, Policy, UnknownPorts};
+use podway_proxy_plan::policy::{DeadTcp, NodeLocalDns, PodDetection, Policy, UnknownPorts};
 
+pub use self::node_local::NodeLocal;
 use crate::hashing;
 use crate::names::{Bank, ChainName, SetName, SizeClass};
 use crate::ruleset::{
@@ -57,6 +59,8 @@ pub struct Options {
     pub unknown_ports: UnknownPorts,
     /// Whether a TCP connection that nobody tracks any more is reset at a frontend.
     pub dead_tcp: DeadTcp,
+    /// Whether this node answers DNS queries itself.
+    pub node_local: NodeLocal,
 }
 
 impl Default for Options {
@@ -69,6 +73,7 @@ impl Default for Options {
             service_cidrs: Vec::new(),
             unknown_ports: UnknownPorts::default(),
             dead_tcp: DeadTcp::default(),
+            node_local: NodeLocal::default(),
         }
     }
 }
@@ -90,6 +95,10 @@ impl Options {
             service_cidrs: policy.service_cidrs.clone(),
             unknown_ports: policy.unknown_ports,
             dead_tcp: policy.dead_tcp,
+            node_local: match policy.node_local_dns {
+                NodeLocalDns::Off => NodeLocal::Off,
+                NodeLocalDns::On { .. } => NodeLocal::On,
+            },
         }
     }
 
@@ -152,6 +161,7 @@ pub const fn tries(size: SizeClass) -> usize {
 #[must_use]
 pub fn table(family: Family, options: &Options, timeouts: &BTreeSet<u32>) -> Table {
     let mut sets = sets();
+    sets.extend(options.node_local.sets());
     let mut chains = chains(family, options, !timeouts.is_empty());
     if !timeouts.is_empty() {
         sets.extend(affinity::sets(timeouts));
@@ -203,8 +213,8 @@ fn chains(family: Family, options: &Options, has_affinity: bool) -> Vec<Chain> {
     let mut chains = vec![
         chain(ChainName::MarkForMasquerade, vec![rule([], [Statement::Mark(mark)])]),
         chain(ChainName::CheckSource, check_source()),
-        chain(ChainName::Refuse, refuse(options.dead_tcp)),
-        chain(ChainName::Unknown, unknown(options.unknown_ports)),
+        chain(ChainName::Refuse, refuse(options)),
+        chain(ChainName::Unknown, unknown(options)),
     ];
     for bank in Bank::ALL {
         chains.extend(
@@ -216,8 +226,9 @@ fn chains(family: Family, options: &Options, has_affinity: bool) -> Vec<Chain> {
         chains.push(chain(ChainName::Balance(bank), balance(bank, has_affinity)));
     }
     chains.push(chain(ChainName::PreserveSource, preserve_source(pods)));
-    chains.push(chain(ChainName::Services, services(pods)));
+    chains.push(chain(ChainName::Services, services(options.node_local, pods)));
     chains.extend(base_chains(mark));
+    chains.extend(options.node_local.base_chains());
     chains
 }
 
@@ -287,16 +298,17 @@ const fn frontend_in(set: SetName) -> Condition {
 }
 
 /// New connections that are refused or dropped, and TCP that is new only to the kernel.
-fn refuse(dead_tcp: DeadTcp) -> Vec<Rule> {
+fn refuse(options: &Options) -> Vec<Rule> {
+    let mut rules = options.node_local.answered_here();
     // A packet from the middle of a connection counts as new when its entry was deleted, since its
     // endpoint is gone. Sent to another endpoint it would be reset there, if nothing is in the way;
     // an ICMP error would not end the connection.
     let forgotten = [SetName::Frontends, SetName::Rejected, SetName::Dropped]
         .map(|set| rule([Condition::MidStream, frontend_in(set)], [Statement::Reset]));
-    let mut rules = match dead_tcp {
-        DeadTcp::Keep => Vec::new(),
-        DeadTcp::Reset => forgotten.to_vec(),
-    };
+    match options.dead_tcp {
+        DeadTcp::Keep => {}
+        DeadTcp::Reset => rules.extend(forgotten),
+    }
     let check = Statement::Jump(ChainName::CheckSource);
     rules.push(rule([frontend_in(SetName::Guarded)], [check]));
     rules.extend(rejected(frontend_in(SetName::Rejected)));
@@ -314,12 +326,13 @@ fn rejected(condition: Condition) -> [Rule; 2] {
 }
 
 /// What still has a Service's address after DNAT was not for any of its frontends.
-fn unknown(unknown_ports: UnknownPorts) -> Vec<Rule> {
+fn unknown(options: &Options) -> Vec<Rule> {
+    let mut rules = options.node_local.answered_here();
     let known = Condition::In(Key::Destination, SetName::ClusterIps);
-    let mut rules = match unknown_ports {
-        UnknownPorts::Reject => rejected(known).to_vec(),
-        UnknownPorts::Ignore => vec![rule([known], [Statement::Return])],
-    };
+    match options.unknown_ports {
+        UnknownPorts::Reject => rules.extend(rejected(known)),
+        UnknownPorts::Ignore => rules.push(rule([known], [Statement::Return])),
+    }
     let in_range = Condition::In(Key::Destination, SetName::ServiceCidrs);
     rules.push(rule([in_range], [Statement::Drop]));
     rules
@@ -333,13 +346,15 @@ fn check_source() -> Vec<Rule> {
     ]
 }
 
-fn services(pods: Option<Pods>) -> Vec<Rule> {
+fn services(node_local: NodeLocal, pods: Option<Pods>) -> Vec<Rule> {
     let mark = Statement::Jump(ChainName::MarkForMasquerade);
-    let mut rules = vec![
-        rule([Condition::NotIn(Key::Frontend, SetName::Frontends)], [Statement::Return]),
+    let mut rules =
+        vec![rule([Condition::NotIn(Key::Frontend, SetName::Frontends)], [Statement::Return])];
+    rules.extend(node_local.answered_here());
+    rules.extend([
         rule([frontend_in(SetName::PreserveSource)], [Statement::Goto(ChainName::PreserveSource)]),
         rule([frontend_in(SetName::Masqueraded)], [mark]),
-    ];
+    ]);
     rules.extend(pods.map(|pods| rule([pods.are_not], [mark])));
     rules.push(rule([], [Statement::Goto(ChainName::Balance(Bank::Main))]));
     rules

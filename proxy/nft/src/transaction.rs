@@ -84,7 +84,8 @@ pub(crate) fn timeouts(elements: &[Element]) -> BTreeSet<u32> {
         | Element::Range { .. }
         | Element::AllowedSource { .. }
         | Element::AffinityId { .. }
-        | Element::Learned(_) => None,
+        | Element::Learned(_)
+        | Element::NodeLocalDns { .. } => None,
     };
     elements.iter().filter_map(timeout).collect()
 }

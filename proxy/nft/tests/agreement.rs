@@ -5,16 +5,18 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use podway_cluster_model::arbitrary;
-use podway_cluster_model::builder::{Builder, Change};
-use podway_cluster_model::name::NodeName;
+use podway_cluster_model::builder::{self, Builder};
+use podway_cluster_model::name::{NodeName, ServiceName};
 use podway_cluster_model::snapshot::{Delta, Snapshot};
+use podway_proxy_nft::element::Element;
 use podway_proxy_nft::fake::{FakeKernel, From, Outcome, Packet};
-use podway_proxy_nft::program::{Options, Program};
+use podway_proxy_nft::program::{Affinities, Options, Program};
+use podway_proxy_nft::transaction::{Change, Transaction};
 use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::plan::{Family, FrontendKey};
 use podway_proxy_plan::planner::Planner;
-use podway_proxy_plan::policy::{DeadTcp, PodDetection, Policy};
+use podway_proxy_plan::policy::{DeadTcp, NodeLocalDns, PodDetection, Policy};
 use podway_proxy_plan::route::{self, SourcePlace, Verdict, route};
 use proptest::prelude::*;
 
@@ -24,6 +26,8 @@ struct Node {
     planner: Planner,
     program: Program,
     kernel: FakeKernel,
+    /// Frontends that a server of this node answers at.
+    answered: BTreeSet<FrontendKey>,
 }
 
 impl Node {
@@ -34,6 +38,7 @@ impl Node {
             planner: Planner::new(policy.clone(), NodeView::bare(NodeName::new("node-1").unwrap())),
             program: Program::new(options),
             kernel: FakeKernel::default(),
+            answered: BTreeSet::new(),
         };
         node.write_everything();
         node
@@ -45,7 +50,7 @@ impl Node {
         }
     }
 
-    fn apply(&mut self, changes: Vec<Change>) -> Result<(), TestCaseError> {
+    fn apply(&mut self, changes: Vec<builder::Change>) -> Result<(), TestCaseError> {
         let (snapshot, delta) = self.builder.apply(changes);
         self.follow(&snapshot, &delta)
     }
@@ -67,6 +72,24 @@ impl Node {
         Ok(())
     }
 
+    /// Has a server of this node answer at every other destination, if the policy lets it.
+    fn answer_here(&mut self) {
+        if self.planner.policy().node_local_dns == NodeLocalDns::Off {
+            return;
+        }
+        self.answered = self.destinations().into_iter().step_by(2).collect();
+        for family in Family::ALL {
+            let keys = self.answered.iter().filter(|key| Family::of(key.address) == family);
+            let added = keys.map(|key| Element::NodeLocalDns { key: *key, timeout_ms: 1000 });
+            let change = Change::Elements {
+                deleted: Vec::new(),
+                added: added.collect(),
+                narrowed: Affinities::default(),
+            };
+            self.kernel.commit(&Transaction { family, change }).unwrap();
+        }
+    }
+
     /// Keys of all frontends, and some addresses beside them that no frontend has.
     fn destinations(&self) -> BTreeSet<FrontendKey> {
         let frontends = self.planner.plans().flat_map(|plan| &plan.ports);
@@ -80,6 +103,15 @@ impl Node {
                 [Some(key), beside].into_iter().flatten()
             })
             .collect()
+    }
+
+    /// What becomes of `packet`: nothing where a server of this node answers, else what the plan says.
+    fn expected(&self, packet: &Packet) -> BTreeSet<Outcome> {
+        let Packet { destination: address, protocol, port, .. } = *packet;
+        if self.answered.contains(&FrontendKey { address, protocol, port }) {
+            return [Outcome::Sent { to: None, masqueraded: false }].into();
+        }
+        expected(&self.planner, packet)
     }
 
     /// Sources that rules may tell apart: endpoints of the Service, a pod, the node, the world.
@@ -149,9 +181,15 @@ fn policies() -> impl Strategy<Value = Policy> {
         PodDetection::NodeCidrs,
         PodDetection::Interface(InterfaceName::beginning_with("veth").unwrap()),
     ]);
-    (any::<bool>(), any::<bool>(), any::<bool>(), pods).prop_map(
-        |(detect_local, masquerade_all, ranges, pods)| Policy {
+    let node_local_dns = prop::sample::select(vec![
+        NodeLocalDns::Off,
+        NodeLocalDns::On { service: None },
+        NodeLocalDns::On { service: ServiceName::new("shop", "web").ok() },
+    ]);
+    (any::<bool>(), any::<bool>(), any::<bool>(), pods, node_local_dns).prop_map(
+        |(detect_local, masquerade_all, ranges, pods, node_local_dns)| Policy {
             pods,
+            node_local_dns,
             dead_tcp: if ranges { DeadTcp::Reset } else { DeadTcp::Keep },
             cluster_cidrs: if detect_local {
                 vec!["10.244.0.0/16".parse().unwrap(), "fd00:10:244::/48".parse().unwrap()]
@@ -184,12 +222,13 @@ proptest! {
         for step in steps {
             node.apply(step)?;
         }
+        node.answer_here();
         for destination in node.destinations() {
             for source in node.sources(destination) {
                 for packet in packets(&node.planner, source, destination) {
                     prop_assert_eq!(
                         node.kernel.outcomes(&packet),
-                        expected(&node.planner, &packet),
+                        node.expected(&packet),
                         "{:?}", packet
                     );
                 }
@@ -240,7 +279,7 @@ fn one_endpoint_less_is_one_element_less() {
         weight: 1,
     };
     let plan = |numbers: &[u8]| {
-        use podway_cluster_model::name::{PortName, ServiceName};
+        use podway_cluster_model::name::PortName;
         use podway_cluster_model::port::{Port, Protocol};
         use podway_proxy_plan::plan::*;
         std::sync::Arc::new(ServicePlan {

@@ -59,10 +59,12 @@ fn port_plan(
 
     let query = PortQuery { family, name: &first.port, protocol };
     let candidates = select::candidates(entry, query, site.node);
-    let pools = Pools {
-        cluster: select::cluster_pool(&candidates, site.node),
-        local: select::local_pool(&candidates, site.node),
+    let cluster = if site.policy.answers_on_the_node(&service.name, first.key.port) {
+        select::cluster_pool(&select::elsewhere_first(&candidates), site.node)
+    } else {
+        select::cluster_pool(&candidates, site.node)
     };
+    let pools = Pools { cluster, local: select::local_pool(&candidates, site.node) };
 
     let frontends: Vec<Frontend> = held
         .iter()

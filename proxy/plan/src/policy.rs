@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use podway_cluster_model::name::ServiceName;
+use podway_cluster_model::port::Port;
 
 use crate::interface::InterfaceName;
 use crate::plan::{Family, Masquerade};
@@ -32,6 +34,27 @@ pub struct Policy {
     pub unknown_ports: UnknownPorts,
     /// What becomes of TCP connections to endpoints that are gone (`--reset-dead-tcp`).
     pub dead_tcp: DeadTcp,
+    /// Whether this node answers DNS queries to the cluster's DNS addresses itself
+    /// (`--dns-node-local`).
+    pub node_local_dns: NodeLocalDns,
+}
+
+/// Port of DNS, the only one that resolvers of pods ask at.
+pub const DNS_PORT: u16 = 53;
+
+/// Whether a node answers DNS queries to the cluster's DNS addresses itself.
+///
+/// While it does, packets are kept from translation; rules for that exist only where it may.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum NodeLocalDns {
+    /// The endpoints of a Service answer, wherever they are.
+    #[default]
+    Off,
+    /// It does, while its server lives; then the endpoints of the Service, on other nodes first.
+    On {
+        /// The Service that clients ask; `None` where they ask addresses that no Service has.
+        service: Option<ServiceName>,
+    },
 }
 
 /// How pods are told from other clients.
@@ -109,6 +132,18 @@ impl Policy {
     #[must_use]
     pub fn allows_external_ip(&self, address: IpAddr) -> bool {
         self.allow_external_ips.iter().any(|cidr| cidr.contains(&address))
+    }
+
+    /// Whether this node itself answers at `port` of `service` as long as it can, so that the
+    /// Service's endpoints are asked only when its own server cannot be.
+    #[must_use]
+    pub fn answers_on_the_node(&self, service: &ServiceName, port: Port) -> bool {
+        match &self.node_local_dns {
+            NodeLocalDns::Off => false,
+            NodeLocalDns::On { service: own } => {
+                own.as_ref() == Some(service) && port.number() == DNS_PORT
+            }
+        }
     }
 
     /// Whose source address is replaced on the way to a ClusterIP of `family`.

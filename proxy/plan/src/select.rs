@@ -81,6 +81,20 @@ pub fn candidates<'a>(
     found
 }
 
+/// `candidates` without those of this node where another node has a ready one.
+///
+/// For what this node answers itself while it can: when packets come to be sent to an endpoint, the
+/// one on this node is what does not answer.
+#[must_use]
+pub fn elsewhere_first<'a>(candidates: &[Candidate<'a>]) -> Vec<Candidate<'a>> {
+    let is_elsewhere = |candidate: &Candidate<'_>| candidate.backend.place == Place::Elsewhere;
+    let has_other = candidates
+        .iter()
+        .any(|candidate| is_elsewhere(candidate) && candidate.endpoint.condition.is_ready());
+    let kept = candidates.iter().filter(|candidate| !has_other || is_elsewhere(candidate));
+    kept.copied().collect()
+}
+
 /// The endpoints that serve clients of the whole cluster; empty only when `candidates` is.
 #[must_use]
 pub fn cluster_pool(candidates: &[Candidate<'_>], node: &NodeView) -> Arc<[Backend]> {

@@ -10,6 +10,7 @@ use podway_proxy_nft::transaction::{Change, Transaction};
 use podway_proxy_plan::plan::{Family, FrontendKey};
 use podway_proxy_plan::stale_flows::Permitted;
 
+use crate::beacon::Said;
 use crate::conntrack::Conntrack;
 use crate::refusals::Verdict;
 
@@ -62,22 +63,26 @@ pub(crate) struct Nftables {
     pub(crate) kernel: Kernel,
     pub(crate) silencer: Silencer,
     pub(crate) flows: Conntrack,
+    pub(crate) said: Said,
 }
 
 impl Dataplane for Nftables {
     type Error = BackendError;
 
     fn commit(&mut self, transaction: &Transaction) -> Result<(), BackendError> {
-        let Self { kernel, silencer, flows: _ } = self;
-        let write = || kernel.commit(transaction).map(drop);
+        let Self { kernel, silencer, flows: _, said } = self;
         match transaction.change {
-            Change::Elements { .. } => write(),
-            Change::Replace { .. } => match silencer.unheard(kernel, 1, write)? {
-                (Ok(()), Alone::Yes) => Ok(()),
-                // Nobody listened, so this may have been undone: once more, with the monitor on.
-                (Ok(()), Alone::No) => write(),
-                (Err(error), _) => Err(error),
-            },
+            Change::Elements { .. } => kernel.commit(transaction).map(drop),
+            Change::Replace { .. } => said.during(transaction.family, |kept| {
+                let write = || kernel.commit_with(transaction, kept).map(drop);
+                match silencer.unheard(kernel, 1, write)? {
+                    (Ok(()), Alone::Yes) => Ok(()),
+                    // Nobody listened, so this may have been undone: once more, with the monitor
+                    // on.
+                    (Ok(()), Alone::No) => write(),
+                    (Err(error), _) => Err(error),
+                }
+            }),
         }
     }
 

@@ -16,6 +16,7 @@
 //! | `driver` | the loop over it |
 //! | `dataplane` | what the loop needs of a kernel |
 //! | [`accelerator`] | what the loop needs of a back end at the socket |
+//! | [`beacon`] | addresses that this node's DNS server answers at |
 //! | [`conntrack`], `doubts` | which tracked flows the kernel is to forget, and when |
 //! | [`refusals`] | packets refused, by Service port |
 //! | [`health`] | whether the kernel follows |
@@ -37,11 +38,12 @@ use podway_proxy_nft::monitor::Monitor;
 use podway_proxy_nft::program::{Options, Program};
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::planner::Planner;
-use podway_proxy_plan::policy::Policy;
+use podway_proxy_plan::policy::{NodeLocalDns, Policy};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::accelerator::Accelerator;
+use crate::beacon::{Beacon, Said};
 use crate::conntrack::Conntrack;
 use crate::dataplane::Nftables;
 use crate::doubts::Doubts;
@@ -56,6 +58,7 @@ use crate::tally::Counting;
 use crate::turn::Turn;
 
 pub mod accelerator;
+pub mod beacon;
 pub mod chain;
 pub mod conntrack;
 mod dataplane;
@@ -115,6 +118,7 @@ pub struct Syncer {
     ended: oneshot::Receiver<()>,
     health: Health,
     metrics: Metrics,
+    beacon: Option<Beacon>,
 }
 
 /// Asks the running loop.
@@ -137,9 +141,18 @@ impl Syncer {
     ) -> Result<Self, StartError> {
         let Settings { policy, node, masquerade_bit, kernel: choices, turn } = settings;
         let kernel = Kernel::open()?;
-        let monitor = Monitor::open(&kernel)?;
+        let mut monitor = Monitor::open(&kernel)?;
+        let said = Said::default();
+        let beacon = match policy.node_local_dns {
+            NodeLocalDns::Off => None,
+            NodeLocalDns::On { .. } => {
+                let kernel = Kernel::open()?;
+                monitor.disregard(&kernel)?;
+                Some(Beacon::new(kernel, said.clone()))
+            }
+        };
         let flows = Conntrack::open().map_err(StartError::Conntrack)?;
-        let dataplane = Nftables { kernel, silencer: monitor.silencer(), flows };
+        let dataplane = Nftables { kernel, silencer: monitor.silencer(), flows, said };
         sysctl::check_forwarding(&choices);
         let programmed = move || {
             // Only rules that track make the kernel load what tracks.
@@ -171,13 +184,18 @@ impl Syncer {
         }
         monitor::follow(monitor, events.clone()).map_err(StartError::Thread)?;
         let ended = run_in_thread(driver).map_err(StartError::Thread)?;
-        Ok(Self { events, ended, health, metrics })
+        Ok(Self { events, ended, health, metrics, beacon })
     }
 
     /// Whether the kernel follows.
     #[must_use]
     pub const fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Says which addresses are answered at on this node; only where the policy has that, and once.
+    pub fn beacon(&mut self) -> Option<Beacon> {
+        self.beacon.take()
     }
 
     /// What the loop counts.

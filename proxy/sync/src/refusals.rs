@@ -177,7 +177,8 @@ pub(crate) fn counting(deleted: &[Element]) -> Vec<(Verdict, FrontendKey)> {
                 | Element::AllowedSource { .. }
                 | Element::AffinityId { .. }
                 | Element::AffinityTimeout { .. }
-                | Element::Learned(_) => None,
+                | Element::Learned(_)
+                | Element::NodeLocalDns { .. } => None,
             }
         })
         .collect()

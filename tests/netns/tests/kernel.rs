@@ -8,13 +8,16 @@ use std::time::Duration;
 use nftables::schema::NfListObject;
 use podway_cluster_model::builder::{Builder, Change};
 use podway_cluster_model::name::{LocalName, NodeName};
+use podway_cluster_model::port::{Port, Protocol};
 use podway_cluster_model::service::{
     Affinity, Choice, LoadBalancerAddress, LoadBalancerMode, Service, ServiceKind, TrafficPolicy,
 };
+use podway_proxy_nft::element::Element;
 use podway_proxy_nft::kernel::{BackendError, Kernel};
 use podway_proxy_nft::monitor::{Alone, Monitor};
 use podway_proxy_nft::names::SetName;
 use podway_proxy_nft::program::{Options, Program};
+use podway_proxy_nft::schema::NodeLocal;
 use podway_proxy_nft::transaction::Transaction;
 use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::node::NodeView;
@@ -244,6 +247,7 @@ fn every_choice_of_the_operator_reads_back() {
         Options { dead_tcp: DeadTcp::Reset, ..base.clone() },
         Options { unknown_ports: UnknownPorts::Ignore, masquerade_bit: 31, ..base.clone() },
         Options { service_cidrs: vec!["10.96.0.0/12".parse().unwrap()], ..base.clone() },
+        Options { node_local: NodeLocal::On, ..base.clone() },
         interface(InterfaceName::exactly("cni0")),
         interface(InterfaceName::beginning_with("veth")),
     ];
@@ -424,4 +428,54 @@ fn cleanup_deletes_our_tables_and_no_other() {
     assert_eq!(node.kernel.delete_tables().unwrap(), Family::ALL);
     assert_eq!(node.kernel.delete_tables().unwrap(), []);
     assert_eq!(nft(&["list", "ruleset"], ""), foreign);
+}
+
+#[test]
+fn frontend_answered_on_the_node_is_forgotten_unless_it_is_renewed() {
+    if !isolated("frontend_answered_on_the_node_is_forgotten_unless_it_is_renewed") {
+        return;
+    }
+    let mut node = Node::with(Cluster { services: 2, endpoints: 2 });
+    let options = Options { node_local: NodeLocal::On, ..node.program.options().clone() };
+    node.program.set_options(options);
+    let key = FrontendKey {
+        address: "10.96.0.1".parse().unwrap(),
+        protocol: Protocol::Udp,
+        port: Port::new(53).unwrap(),
+    };
+    let element = |timeout_ms| [Element::NodeLocalDns { key, timeout_ms }];
+    let error = node.kernel.renew(Family::Ip, &element(60_000)).unwrap_err();
+    let BackendError::Rejected { source, .. } = &error else { panic!("{error}") };
+    assert_eq!(source.kind(), std::io::ErrorKind::NotFound, "there is no such set yet");
+
+    node.write_everything();
+    let is_there = || {
+        let listing = nft(&["list", "set", "ip", "podway", "node-local-dns"], "");
+        listing.contains("10.96.0.1 . udp . 53 timeout")
+    };
+    // Whether or not it is there already, and again and again.
+    for _ in 0..3 {
+        node.kernel.renew(Family::Ip, &element(60_000)).unwrap();
+        assert!(is_there());
+    }
+    // A full write keeps what it is told to keep, and nothing else.
+    node.kernel.commit_with(&node.program.full(Family::Ip), &element(60_000)).unwrap();
+    assert!(is_there());
+    node.kernel.commit(&node.program.full(Family::Ip)).unwrap();
+    assert!(!is_there());
+    for _ in 0..2 {
+        node.kernel.renew(Family::Ip, &element(60_000)).unwrap();
+        node.kernel.withdraw(Family::Ip, &element(60_000)).unwrap();
+        assert!(!is_there());
+        node.kernel.withdraw(Family::Ip, &element(60_000)).unwrap();
+    }
+    // Nobody renews it: the kernel takes it out by itself.
+    node.kernel.renew(Family::Ip, &element(500)).unwrap();
+    let patience = std::time::Instant::now() + Duration::from_secs(60);
+    while is_there() {
+        assert!(std::time::Instant::now() < patience, "the element does not expire");
+        std::thread::yield_now();
+    }
+    node.kernel.renew(Family::Ip, &element(60_000)).unwrap();
+    assert!(is_there());
 }

@@ -8,7 +8,7 @@ use netlink_bindings::nftables::{
 };
 use netlink_bindings::traits::Pusher;
 use netlink_bindings::utils::{finalize_nested_header, push_nested_header};
-use podway_proxy_plan::plan::FrontendKey;
+use podway_proxy_plan::plan::{Family, FrontendKey};
 
 use crate::element::{Element, Learned};
 use crate::encode::{Batch, Message, userdata};
@@ -19,6 +19,28 @@ use crate::names::{SetName, TABLE};
 /// The list of elements is one attribute, whose length is sixteen bits; an element is below 256
 /// bytes.
 const CHUNK_BYTES: usize = 60_000;
+
+impl Batch {
+    /// A batch that gives `elements` their whole time again, or puts them in.
+    #[must_use]
+    pub fn renewing(family: Family, elements: &[Element]) -> Self {
+        let mut batch = Self::begin(family);
+        // Adding first makes the deletion succeed, whether or not they have expired.
+        push(&mut batch, elements.iter(), Message::AddElements);
+        push(&mut batch, elements.iter(), Message::DeleteElements);
+        push(&mut batch, elements.iter(), Message::AddElements);
+        batch.end()
+    }
+
+    /// A batch that takes `elements` out, whether or not they have expired.
+    #[must_use]
+    pub fn withdrawing(family: Family, elements: &[Element]) -> Self {
+        let mut batch = Self::begin(family);
+        push(&mut batch, elements.iter(), Message::AddElements);
+        push(&mut batch, elements.iter(), Message::DeleteElements);
+        batch.end()
+    }
+}
 
 /// Pushes `elements`, each run of one set in as few messages as hold it.
 pub(super) fn push<'elements>(
@@ -156,6 +178,10 @@ fn push_element<Prev: Pusher>(
             push_key(attributes, &Value::default().part(id.0.get().to_ne_bytes()))
         }
         Element::Learned(learned) => push_learned(attributes, learned),
+        Element::NodeLocalDns { key, timeout_ms } => {
+            // The bindings write times in host order; the kernel reads big endian.
+            push_key(attributes, &Value::default().frontend(key)).push_timeout(timeout_ms.to_be())
+        }
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod expression;
 
+use std::net::IpAddr;
+
 use netlink_bindings::nftables::{
     CmpOps, CtKeys, LookupFlags, MetaKeys, PayloadBase, PushExprListAttrs,
 };
@@ -14,7 +16,7 @@ use podway_cluster_model::port::Protocol;
 use podway_proxy_plan::plan::Family;
 
 use self::expression::{Expressions, FIRST_REGISTER};
-use crate::ruleset::{Condition, Key, Rule, Statement};
+use crate::ruleset::{Condition, Key, Part, Rule, Statement, loopback};
 
 /// `NF_CT_STATE_BIT(IP_CT_NEW)`.
 const CT_STATE_NEW: u32 = 1 << 3;
@@ -28,6 +30,10 @@ const ADDRESS_TYPE_LOCAL: u32 = 2;
 /// Where the flags stand in the TCP header, and the one that opens a connection (RFC 9293 §3.1).
 const TCP_FLAGS_OFFSET: u32 = 13;
 const TCP_SYN: u8 = 1 << 1;
+
+/// Where the ports stand in the header of every transport protocol.
+const SOURCE_PORT_OFFSET: u32 = 0;
+const DESTINATION_PORT_OFFSET: u32 = 2;
 
 /// Verdict codes (`enum nft_verdicts`, `NF_DROP`).
 const VERDICT_DROP: i32 = 0;
@@ -54,6 +60,13 @@ impl<Prev: Pusher> Expressions<Prev> {
                 .masked(CT_STATE_NEW, 0)
                 .compare(CmpOps::Neq, 0),
             Condition::Tcp => self.tcp(),
+            Condition::To(protocol, port) => {
+                self.protocol(protocol).port(DESTINATION_PORT_OFFSET, port)
+            }
+            Condition::From(protocol, port) => {
+                self.protocol(protocol).port(SOURCE_PORT_OFFSET, port)
+            }
+            Condition::FromLoopback => self.loopback(),
             Condition::MidStream => self
                 .tcp()
                 .payload(PayloadBase::TransportHeader, TCP_FLAGS_OFFSET, 1, FIRST_REGISTER)
@@ -82,8 +95,27 @@ impl<Prev: Pusher> Expressions<Prev> {
     }
 
     fn tcp(self) -> Self {
+        self.protocol(Protocol::Tcp)
+    }
+
+    fn protocol(self, protocol: Protocol) -> Self {
         self.meta(MetaKeys::L4Proto, FIRST_REGISTER)
-            .compare_octets(CmpOps::Eq, &[Protocol::Tcp.number()])
+            .compare_octets(CmpOps::Eq, &[protocol.number()])
+    }
+
+    /// Compares the port that stands at `offset` of the transport header.
+    fn port(self, offset: u32, port: u16) -> Self {
+        self.payload(PayloadBase::TransportHeader, offset, 2, FIRST_REGISTER)
+            .compare_octets(CmpOps::Eq, &port.to_be_bytes())
+    }
+
+    fn loopback(self) -> Self {
+        let address = loopback(self.family);
+        let loaded = self.part(Part::Source, FIRST_REGISTER);
+        match address {
+            IpAddr::V4(address) => loaded.compare_octets(CmpOps::Eq, &address.octets()),
+            IpAddr::V6(address) => loaded.compare_octets(CmpOps::Eq, &address.octets()),
+        }
     }
 
     fn statement(self, statement: Statement) -> Self {
@@ -109,6 +141,7 @@ impl<Prev: Pusher> Expressions<Prev> {
             Statement::UnmarkConnection => self.load(0).set_connection_mark(),
             Statement::Learn { timeout_s } => self.learn(timeout_s),
             Statement::Masquerade => self.masquerade(),
+            Statement::NoTrack => self.notrack(),
         }
     }
 }

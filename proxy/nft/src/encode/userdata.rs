@@ -102,6 +102,7 @@ fn typeof_part(family: Family, part: Part) -> Vec<u8> {
         (Part::Destination, Family::Ip) => payload(PROTOCOL_IP, 12),
         (Part::Source, Family::Ip6) => payload(PROTOCOL_IP6, 8),
         (Part::Destination, Family::Ip6) => payload(PROTOCOL_IP6, 9),
+        (Part::SourcePort, _) => payload(PROTOCOL_TRANSPORT, 1),
         (Part::DestinationPort, _) => payload(PROTOCOL_TRANSPORT, 2),
         // `NFT_META_L4PROTO`.
         (Part::Protocol, _) => expression(EXPRESSION_META, &number(0, 16)),

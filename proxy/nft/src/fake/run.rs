@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use podway_cluster_model::port::Protocol;
 use podway_proxy_plan::interface::InterfaceName;
-use podway_proxy_plan::plan::FrontendKey;
+use podway_proxy_plan::plan::{Family, FrontendKey};
 
 use crate::element::AffinityId;
 use crate::fake::{ElementKey, FakeTable, From, Packet, Value};
 use crate::names::{ChainName, SetName};
-use crate::ruleset::{Chain, Condition, HookPoint, Key, Rule, Statement};
+use crate::ruleset::{Chain, Condition, HookKind, HookPoint, Key, Rule, Statement, loopback};
 
 /// A packet on its way.
 pub(super) struct State {
@@ -20,6 +20,8 @@ pub(super) struct State {
     /// Endpoint it is sent to.
     pub(super) to: Option<SocketAddr>,
     pub(super) masqueraded: bool,
+    /// Whether connection tracking does not see it.
+    untracked: bool,
 }
 
 /// What a chain says of a packet.
@@ -55,6 +57,9 @@ impl FakeTable {
         state: &mut State,
         draw: &mut dyn FnMut(u32) -> u32,
     ) -> Flow {
+        if state.untracked && chain.hook.is_some_and(|hook| hook.kind == HookKind::Nat) {
+            return Flow::Return;
+        }
         for rule in &chain.rules {
             match self.run_rule(rule, state, draw) {
                 Flow::Continue => {}
@@ -111,6 +116,10 @@ impl FakeTable {
                 }
                 // What packets teach is up to the kernel; tests put it in as elements.
                 Statement::Learn { .. } => Flow::Continue,
+                Statement::NoTrack => {
+                    state.untracked = true;
+                    Flow::Continue
+                }
             };
             if flow != Flow::Continue {
                 return flow;
@@ -141,6 +150,7 @@ impl FakeTable {
             | Key::Destination
             | Key::Hairpin
             | Key::ConnectionMark
+            | Key::Reply
             | Key::Client => state.key(key)?,
         };
         match self.sets.get(&map)?.get(&key)? {
@@ -158,10 +168,18 @@ impl FakeTable {
 
     fn holds(&self, condition: Condition, state: &State) -> bool {
         match condition {
-            // Only first packets are sent here.
-            Condition::NewConnection => true,
+            // Only first packets are sent here, and what nobody tracks is no connection's.
+            Condition::NewConnection => !state.untracked,
             Condition::Tcp => state.packet.protocol == Protocol::Tcp,
-            Condition::MidStream => false,
+            Condition::To(protocol, port) => {
+                state.packet.protocol == protocol && state.packet.port.number() == port
+            }
+            // A client's own port is never one that a server has.
+            Condition::From(..) | Condition::MidStream => false,
+            Condition::FromLoopback => {
+                let source = state.packet.source;
+                source == loopback(Family::of(source))
+            }
             Condition::Translated => state.to.is_some(),
             Condition::Marked(bit) => state.mark & bit != 0,
             Condition::ConnectionMarked => state.id.is_some(),
@@ -186,7 +204,10 @@ impl FakeTable {
                 to.ip() == state.packet.source
                     && elements.contains_key(&ElementKey::Endpoint(to, state.packet.protocol))
             }),
-            Key::Source => in_range(state.packet.source),
+            Key::Source => {
+                let source = state.packet.source;
+                elements.contains_key(&ElementKey::Address(source)) || in_range(source)
+            }
             Key::Destination => {
                 elements.contains_key(&ElementKey::Address(destination)) || in_range(destination)
             }
@@ -198,6 +219,7 @@ impl FakeTable {
             | Key::Slot { .. }
             | Key::HashedSlot { .. }
             | Key::ConnectionMark
+            | Key::Reply
             | Key::Client => state.key(key).is_some_and(|key| elements.contains_key(&key)),
         }
     }
@@ -218,7 +240,7 @@ impl Packet {
 
 impl State {
     pub(super) fn new(packet: Packet) -> Self {
-        Self { packet, mark: 0, id: None, to: None, masqueraded: false }
+        Self { packet, mark: 0, id: None, to: None, masqueraded: false, untracked: false }
     }
 
     fn frontend(&self) -> FrontendKey {
@@ -238,6 +260,7 @@ impl State {
             Key::Slot { .. }
             | Key::HashedSlot { .. }
             | Key::FrontendAndSource
+            | Key::Reply
             | Key::Source
             | Key::Destination
             | Key::Hairpin => None,

@@ -6,7 +6,7 @@ use podway_proxy_plan::plan::Family;
 
 use crate::names::{SetName, TABLE};
 use crate::ruleset::{
-    Condition, Hook, HookKind, HookPoint, Key, Part, Rule, Set, SetKind, Statement, Table,
+    Condition, Hook, HookKind, HookPoint, Key, Part, Rule, Set, SetKind, Statement, Table, loopback,
 };
 
 /// Writes the spelling of `family`.
@@ -19,6 +19,7 @@ impl fmt::Display for Spelled<Part> {
             Part::Source => write!(formatter, "{family} saddr"),
             Part::Destination => write!(formatter, "{family} daddr"),
             Part::Protocol => formatter.write_str("meta l4proto"),
+            Part::SourcePort => formatter.write_str("th sport"),
             Part::DestinationPort => formatter.write_str("th dport"),
             Part::Random(modulus) => write!(formatter, "numgen random mod {modulus}"),
             Part::SourceHash { modulus, seed } => {
@@ -50,6 +51,16 @@ impl fmt::Display for Spelled<&Condition> {
         match *self.1 {
             Condition::NewConnection => formatter.write_str("ct state new"),
             Condition::Tcp => formatter.write_str("meta l4proto tcp"),
+            Condition::To(protocol, port) => {
+                write!(formatter, "meta l4proto {protocol} th dport {port}")
+            }
+            Condition::From(protocol, port) => {
+                write!(formatter, "meta l4proto {protocol} th sport {port}")
+            }
+            Condition::FromLoopback => {
+                let loopback = loopback(self.0);
+                write!(formatter, "{} saddr {loopback}", self.0.name())
+            }
             Condition::MidStream => formatter.write_str("tcp flags ! syn"),
             Condition::Translated => formatter.write_str("ct status dnat"),
             Condition::Marked(bit) => {
@@ -91,6 +102,7 @@ impl fmt::Display for Spelled<&Statement> {
                 Spelled(self.0, SetKind::Learned { size: 0 }.data())
             ),
             Statement::Masquerade => formatter.write_str("masquerade fully-random"),
+            Statement::NoTrack => formatter.write_str("notrack"),
         }
     }
 }
@@ -139,6 +151,7 @@ impl Set {
         match self.kind {
             SetKind::Members | SetKind::Endpoints | SetKind::Marks => {}
             SetKind::Counted => writeln!(formatter, "\t\tcounter")?,
+            SetKind::Expiring => writeln!(formatter, "\t\tflags timeout")?,
             SetKind::Ranges | SetKind::ConcatenatedRanges => {
                 writeln!(formatter, "\t\tflags interval")?;
             }

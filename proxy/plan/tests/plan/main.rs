@@ -9,6 +9,7 @@ mod health;
 mod hints;
 mod loopback;
 mod masquerade;
+mod node_local;
 mod planner;
 mod property;
 mod stale_flows;

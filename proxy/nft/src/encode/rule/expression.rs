@@ -102,6 +102,7 @@ impl<Prev: Pusher> Expressions<Prev> {
                 register,
             ),
             Part::Protocol => self.meta(MetaKeys::L4Proto, register),
+            Part::SourcePort => self.payload(PayloadBase::TransportHeader, 0, 2, register),
             Part::DestinationPort => self.payload(PayloadBase::TransportHeader, 2, 2, register),
             Part::SourceHash { modulus, seed } => {
                 // The address goes where no part of the key will be.
@@ -329,6 +330,11 @@ impl<Prev: Pusher> Expressions<Prev> {
         self.written_here(b"masq", |bytes| {
             PushExprMasqAttrs::new(bytes).push_flags(NAT_FULLY_RANDOM);
         })
+    }
+
+    /// Keeps the packet out of connection tracking; the expression has no attributes.
+    pub(super) fn notrack(self) -> Self {
+        self.written_here(b"notrack", |_nothing| {})
     }
 
     pub(super) fn reject(self) -> Self {
