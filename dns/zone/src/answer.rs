@@ -9,7 +9,7 @@ use podway_cluster_model::endpoint::EndpointPort;
 use crate::endpoints::{Endpoints, ReadyEndpoint};
 use crate::index::{Tables, ZoneIndex};
 use crate::locate::{Existence, Node, locate, nameserver};
-use crate::qname::QName;
+use crate::qname::{QName, ZoneChoice};
 use crate::records::{self, Origin};
 use crate::service::{Kind, ServiceKey, ServiceRecords};
 
@@ -152,6 +152,9 @@ impl Question<'_> {
                 }
             },
             Node::Endpoints(records, label) => own(&mut distinct(records.endpoints.named(label))),
+            Node::Zonal(records, choice, topology) => {
+                own(&mut distinct(in_topology_zone(records, choice, topology).into_iter()))
+            }
             Node::Pod(address) => own(&mut std::iter::once(address)),
             Node::Nameserver(None)
             | Node::Empty
@@ -177,6 +180,12 @@ impl Question<'_> {
             Node::Endpoints(records, label) => {
                 let mut targets = Targets::default();
                 targets.add_endpoints(&records.endpoints, records.endpoints.named(label), |_| true);
+                (records, targets)
+            }
+            Node::Zonal(records, choice, topology) => {
+                let mut targets = Targets::default();
+                let chosen = in_topology_zone(records, choice, topology).into_iter();
+                targets.add_endpoints(&records.endpoints, chosen, |_| true);
                 (records, targets)
             }
             Node::Empty
@@ -261,6 +270,28 @@ impl Question<'_> {
             }
         }
         sections
+    }
+}
+
+/// The endpoints of a headless Service in the topology zone of this wire form, or all where that is
+/// wanted instead of none.
+fn in_topology_zone<'i>(
+    records: &'i ServiceRecords,
+    choice: ZoneChoice,
+    topology: &[u8],
+) -> Vec<&'i ReadyEndpoint> {
+    let mut labels = Vec::new();
+    let mut rest = topology;
+    while let Some((label, behind)) =
+        rest.split_first().and_then(|(length, rest)| rest.split_at_checked(usize::from(*length)))
+    {
+        labels.push(String::from_utf8_lossy(label));
+        rest = behind;
+    }
+    let chosen: Vec<_> = records.endpoints.in_zone(&labels.join(".")).collect();
+    match choice {
+        ZoneChoice::Prefer if chosen.is_empty() => records.endpoints.ready().iter().collect(),
+        ZoneChoice::Prefer | ZoneChoice::Pin => chosen,
     }
 }
 

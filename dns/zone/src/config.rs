@@ -9,12 +9,15 @@ use podway_cluster_model::name::{NameError, ServiceName};
 use thiserror::Error;
 
 use crate::qname::QName;
+use crate::search::SearchPaths;
 use crate::service::{ServiceKey, service_key};
 use crate::zones::{MissingPointer, ReverseZone, Zone, ZoneKind};
 
 mod rules;
 
-pub use self::rules::{EmptyServices, EndpointUse, Exposure, PodMode, PodNames, ServiceRules};
+pub use self::rules::{
+    EmptyServices, EndpointUse, Exposure, PodMode, PodNames, ServiceRules, ZonalNames,
+};
 
 /// Why a configuration cannot be.
 #[derive(Debug, Clone, Error)]
@@ -117,6 +120,7 @@ pub struct ZoneConfig {
     namespaces: Exposure,
     nameserver: ServiceName,
     nameserver_key: ServiceKey,
+    search_paths: Option<SearchPaths>,
 }
 
 impl ZoneConfig {
@@ -140,6 +144,7 @@ impl ZoneConfig {
             namespaces: Exposure::default(),
             nameserver_key: service_key(&nameserver),
             nameserver,
+            search_paths: None,
         }
         .with_reverse_zones([
             ReverseZone::new("in-addr.arpa", MissingPointer::NotOurs)?,
@@ -209,6 +214,12 @@ impl ZoneConfig {
         Self { services, ..self }
     }
 
+    /// Replaces whether endpoints can be asked for by topology zone.
+    #[must_use]
+    pub fn with_zonal_names(self, zonal: ZonalNames) -> Self {
+        Self { services: ServiceRules { zonal, ..self.services }, ..self }
+    }
+
     /// Replaces which namespaces have names.
     #[must_use]
     pub fn with_namespaces(self, namespaces: Exposure) -> Self {
@@ -219,6 +230,18 @@ impl ZoneConfig {
     #[must_use]
     pub fn with_nameserver(self, nameserver: ServiceName) -> Self {
         Self { nameserver_key: service_key(&nameserver), nameserver, ..self }
+    }
+
+    /// Replaces whose search paths are walked.
+    #[must_use]
+    pub fn with_search_paths(self, search_paths: Option<SearchPaths>) -> Self {
+        Self { search_paths, ..self }
+    }
+
+    /// Whose search paths are walked, if any are.
+    #[must_use]
+    pub fn search_paths(&self) -> Option<&SearchPaths> {
+        self.search_paths.as_ref()
     }
 
     /// The apex of the primary zone, in the configured spelling.

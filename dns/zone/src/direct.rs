@@ -171,7 +171,7 @@ fn found<'i>(tables: &'i Tables, node: Node<'i, '_>, record_type: RecordType) ->
         (RecordType::SRV, Node::Port(records, name, protocol)) => ports(records, |port| {
             port.protocol == protocol && port.name.as_str().as_bytes() == name
         }),
-        (RecordType::SRV, Node::Endpoints(..)) => None,
+        (RecordType::SRV, Node::Endpoints(..) | Node::Zonal(..)) => None,
         (RecordType::PTR, Node::Pointer(address, keys)) => pointer(tables, address, keys),
         _ => Some(Found::NoData),
     }
@@ -209,7 +209,7 @@ fn addresses<'i, A: PartialEq>(
         | Node::ReverseApex
         | Node::Version
         | Node::Pointer(..) => {}
-        Node::Alias(_) => return None,
+        Node::Alias(_) | Node::Zonal(..) => return None,
     }
     Some((!few.is_empty()).then_some(Addresses::Few(few)))
 }

@@ -4,14 +4,15 @@
 //! host name, the name of its pod (see [`PodNames`]), its dashed address. Only ready endpoints have
 //! names; the controller marks every endpoint of a Service with `publishNotReadyAddresses` so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use podway_cluster_model::endpoint::{Endpoint, EndpointPort, EndpointSlice};
 use podway_cluster_model::name::{Hostname, LocalName};
 use podway_cluster_model::port::Protocol;
 
-use crate::config::PodNames;
+use crate::config::{PodNames, ZonalNames};
 use crate::dashed;
 
 /// Longest label in octets (RFC 1035 §2.3.4).
@@ -67,6 +68,9 @@ impl ReadyEndpoint {
     }
 }
 
+/// A topology zone with the addresses of its endpoints, in order.
+type InZone = (Arc<str>, Box<[IpAddr]>);
+
 /// The ready endpoints of one Service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Endpoints {
@@ -76,14 +80,17 @@ pub(crate) struct Endpoints {
     by_text: Box<[u32]>,
     /// The different lists of ports that slices with ready endpoints have, each ordered.
     ports: Box<[Box<[EndpointPort]>]>,
+    /// Addresses by topology zone, both in order; empty unless they can be asked for so.
+    zones: Box<[InZone]>,
 }
 
 impl Endpoints {
     /// Merges the slices of one Service.
     pub(crate) fn build<'s>(
         slices: impl Iterator<Item = &'s EndpointSlice>,
-        pod_names: PodNames,
+        (pod_names, zonal): (PodNames, ZonalNames),
     ) -> Self {
+        let mut zones: BTreeMap<Arc<str>, BTreeSet<IpAddr>> = BTreeMap::new();
         let mut ports: Vec<Box<[EndpointPort]>> = Vec::new();
         let mut ready = Vec::new();
         for slice in slices {
@@ -97,14 +104,25 @@ impl Endpoints {
                 ports.push(list);
                 ports.len() - 1
             });
-            ready.extend(of_slice.map(|endpoint| ready_endpoint(endpoint, known, pod_names)));
+            for endpoint in of_slice {
+                if let (ZonalNames::On, Some(zone)) = (zonal, &endpoint.zone) {
+                    zones.entry(lower_case(zone)).or_default().insert(endpoint.address);
+                }
+                ready.push(ready_endpoint(endpoint, known, pod_names));
+            }
         }
         ready.sort_unstable();
         ready.dedup();
         let mut by_text: Vec<u32> =
             (0..).zip(&ready).filter(|(_, one)| one.text().is_some()).map(|(at, _)| at).collect();
         by_text.sort_by_key(|at| ready[place(*at)].text());
-        Self { ready: ready.into(), by_text: by_text.into(), ports: ports.into() }
+        let zones = zones.into_iter().map(|(zone, addresses)| (zone, Box::from_iter(addresses)));
+        Self {
+            ready: ready.into(),
+            by_text: by_text.into(),
+            ports: ports.into(),
+            zones: zones.collect(),
+        }
     }
 
     /// Whether no endpoint is ready.
@@ -122,6 +140,13 @@ impl Endpoints {
         let start = self.ready.partition_point(|endpoint| endpoint.address < address);
         let count = self.ready[start..].partition_point(|endpoint| endpoint.address == address);
         &self.ready[start..start + count]
+    }
+
+    /// The endpoints in a topology zone, whose name is in lower case; none where it has no endpoint.
+    pub(crate) fn in_zone(&self, zone: &str) -> impl Iterator<Item = &ReadyEndpoint> {
+        let place = self.zones.binary_search_by(|(known, _)| (**known).cmp(zone));
+        let addresses = place.map_or(&[][..], |place| &self.zones[place].1);
+        addresses.iter().flat_map(|address| self.at(*address))
     }
 
     /// The endpoints that answer to a lower-case label: as host name, pod name or dashed address.
@@ -166,6 +191,15 @@ impl Endpoints {
             .map(|endpoint| dashed::label(endpoint.address));
         let texts = self.ready.iter().filter_map(ReadyEndpoint::text).map(str::to_owned);
         texts.chain(dashed).collect()
+    }
+}
+
+/// The name of a topology zone as names are compared; shared where it is so already.
+fn lower_case(zone: &Arc<str>) -> Arc<str> {
+    if zone.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        zone.to_ascii_lowercase().into()
+    } else {
+        Arc::clone(zone)
     }
 }
 

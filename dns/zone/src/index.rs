@@ -42,6 +42,8 @@ pub(crate) struct Tables {
     pub(crate) pointers: Pointers,
     /// Pods of exposed namespaces; empty unless they are to be verified.
     pub(crate) pods: Pods,
+    /// Pods whose addresses tell who asks; empty unless search paths are walked.
+    pub(crate) clients: Box<Pods>,
 }
 
 impl ZoneIndex {
@@ -159,6 +161,13 @@ impl Tables {
                 }
             }
             PodMode::Disabled | PodMode::Insecure => {}
+        }
+        if let Some(paths) = config.search_paths() {
+            for name in &delta.pods {
+                let pod = snapshot.pods.get(name).filter(|pod| paths.covers(pod));
+                // Who asks is no answer, so the serial stays.
+                self.clients.set(name, pod.map_or(&[], |pod| &pod.addresses));
+            }
         }
         changed
     }

@@ -19,7 +19,8 @@
 //! | `locate` | whether a name exists, and what stands there |
 //! | `dashed` | addresses as labels |
 //! | `reverse` | `in-addr.arpa`, `ip6.arpa` and the addresses behind them |
-//! | `pods` | addresses of pods, for the verified mode |
+//! | `pods` | addresses of pods: for the verified mode, and to tell who asks |
+//! | [`search`] | the search path of a pod, walked for it |
 //! | `records` | resource records and their times to live |
 //! | `dump` | the whole zone as text |
 #![forbid(unsafe_code)]
@@ -39,6 +40,7 @@ mod pods;
 mod qname;
 mod records;
 mod reverse;
+pub mod search;
 mod service;
 mod table;
 mod zones;
@@ -46,9 +48,12 @@ mod zones;
 pub use answer::{Answer, answer};
 pub use config::{
     ConfigError, EmptyServices, EndpointUse, Exposure, PodMode, PodNames, ServiceRules, Ttl,
-    ZoneConfig,
+    ZonalNames, ZoneConfig,
 };
+// Names of the configuration are made by its readers.
 pub use direct::{AskedName, Direct, Found, direct};
+pub use hickory_proto::rr::Name;
 pub use index::ZoneIndex;
 pub use records::{HOSTMASTER_LABEL, NAMESERVER_LABELS, SoaNumbers};
+pub use search::{SearchPaths, Step, Walk};
 pub use zones::{MissingPointer, ReverseZone};

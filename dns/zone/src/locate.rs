@@ -10,10 +10,10 @@ use std::net::IpAddr;
 use hickory_proto::rr::Name;
 use podway_cluster_model::port::Protocol;
 
-use crate::config::{PodMode, ZoneConfig};
+use crate::config::{PodMode, ZonalNames, ZoneConfig};
 use crate::dashed;
 use crate::index::Tables;
-use crate::qname::{QName, Question, protocol};
+use crate::qname::{QName, Question, ZoneChoice, protocol};
 use crate::reverse::{self, ReverseName};
 use crate::service::{Kind, ServiceKey, ServiceRecords};
 use crate::zones::{MissingPointer, Zone, ZoneKind};
@@ -48,6 +48,8 @@ pub(crate) enum Node<'i, 'q> {
     Alias(&'i Name),
     /// Endpoints of a Service by the label they answer to; there is at least one.
     Endpoints(&'i ServiceRecords, &'q [u8]),
+    /// Endpoints of a headless Service by the wire form of a topology zone.
+    Zonal(&'i ServiceRecords, ZoneChoice, &'q [u8]),
     /// A named port of a Service; it exists.
     Port(&'i ServiceRecords, &'q [u8], Protocol),
     /// The address of a pod.
@@ -98,6 +100,9 @@ fn forward<'i, 'q>(
         }
         Question::Service(key) => tables.service(key).map(service),
         Question::Endpoint { service, label } => endpoint(tables.service(service)?, label),
+        Question::Zonal { service, choice, topology } => {
+            zonal(tables.service(service)?, config.service_rules().zonal, (choice, topology))
+        }
         Question::Port { service, port, protocol } => {
             let records = tables.service(service)?;
             records.has_port(port, protocol).then_some(Node::Port(records, port, protocol))
@@ -134,6 +139,21 @@ fn endpoint<'i, 'q>(records: &'i ServiceRecords, label: &'q [u8]) -> Option<Node
         return Some(Node::Endpoints(records, label));
     }
     records.has_named_port(protocol(label)?).then_some(Node::Empty)
+}
+
+/// Endpoints by topology zone, or a name above; only headless Services have such.
+fn zonal<'i, 'q>(
+    records: &'i ServiceRecords,
+    names: ZonalNames,
+    (choice, topology): (Option<ZoneChoice>, &'q [u8]),
+) -> Option<Node<'i, 'q>> {
+    match (names, &records.kind) {
+        (ZonalNames::Off, _) | (_, Kind::ClusterIp { .. } | Kind::Alias(_)) => None,
+        (ZonalNames::On, Kind::Headless) => Some(match choice {
+            Some(choice) if !topology.is_empty() => Node::Zonal(records, choice, topology),
+            Some(_) | None => Node::Empty,
+        }),
+    }
 }
 
 fn pod(tables: &Tables, mode: PodMode, namespace: &[u8], label: &[u8]) -> Option<IpAddr> {

@@ -1,4 +1,5 @@
-//! Addresses of pods by namespace, for [`PodMode::Verified`](crate::PodMode::Verified).
+//! Addresses of pods by namespace: for [`PodMode::Verified`](crate::PodMode::Verified), and to tell
+//! whose search path to walk.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -23,6 +24,12 @@ impl Pods {
         self.holders.get(&address).is_some_and(|holders| {
             holders.iter().any(|holder| holder.as_str().as_bytes() == namespace)
         })
+    }
+
+    /// The namespace of the pods with an address, where all are of one.
+    pub(crate) fn namespace_of(&self, address: IpAddr) -> Option<&Namespace> {
+        let (first, others) = self.holders.get(&address)?.split_first()?;
+        others.iter().all(|other| other == first).then_some(first)
     }
 
     /// Every address with its namespace, ordered.

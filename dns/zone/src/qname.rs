@@ -124,6 +124,15 @@ impl fmt::Debug for QName {
     }
 }
 
+/// What becomes of a question for a topology zone without endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ZoneChoice {
+    /// There are none.
+    Pin,
+    /// All endpoints.
+    Prefer,
+}
+
 /// What a name in a forward zone asks for.
 ///
 /// Keys are wire forms of labels as the index has them; labels are bare octets.
@@ -159,6 +168,15 @@ pub(crate) enum Question<'q> {
         /// Its protocol.
         protocol: Protocol,
     },
+    /// `<topology zone>.<choice>._zone.<service>.<namespace>.svc`, or a name above one.
+    Zonal {
+        /// Key of the Service.
+        service: &'q [u8],
+        /// What becomes of it where the topology zone has no endpoint; `None` above that.
+        choice: Option<ZoneChoice>,
+        /// Wire form of the topology zone, which may have several labels or none.
+        topology: &'q [u8],
+    },
     /// `<address>.<namespace>.pod`.
     Pod {
         /// Key of the namespace.
@@ -179,6 +197,7 @@ impl QName {
             (b"svc" | b"pod", 1) => Question::Branch,
             (b"svc", 2) => Question::Namespace(self.wire(0, 1)),
             (b"svc", 3) => Question::Service(self.wire(0, 2)),
+            (b"svc", 4..) if self.label(branch - 3) == b"_zone" => self.zonal(branch - 3),
             (b"svc", 4) => Question::Endpoint { service: self.wire(1, 3), label: self.label(0) },
             (b"svc", 5) => match (port_name(self.label(0)), protocol(self.label(1))) {
                 (Some(port), Some(protocol)) => {
@@ -192,6 +211,22 @@ impl QName {
             (b"dns", 2) if self.label(0) == b"ns" => Question::Nameserver,
             _ => Question::Unknown,
         }
+    }
+}
+
+impl QName {
+    /// Reads what stands before the label `_zone`, which is label `marker`.
+    fn zonal(&self, marker: usize) -> Question<'_> {
+        let service = self.wire(marker + 1, marker + 3);
+        let Some(word) = marker.checked_sub(1) else {
+            return Question::Zonal { service, choice: None, topology: &[] };
+        };
+        let choice = match self.label(word) {
+            b"pin" => ZoneChoice::Pin,
+            b"prefer" => ZoneChoice::Prefer,
+            _ => return Question::Unknown,
+        };
+        Question::Zonal { service, choice: Some(choice), topology: self.wire(0, word) }
     }
 }
 
@@ -283,6 +318,27 @@ mod tests {
             ("_._tcp.web.shop.svc.cluster.local.", Question::Unknown),
             ("_http._.web.shop.svc.cluster.local.", Question::Unknown),
             ("a._http._tcp.web.shop.svc.cluster.local.", Question::Unknown),
+            (
+                "Eu.West-1.PIN._zone.web.shop.svc.cluster.local.",
+                Question::Zonal {
+                    service: b"\x03web\x04shop",
+                    choice: Some(ZoneChoice::Pin),
+                    topology: b"\x02eu\x06west-1",
+                },
+            ),
+            (
+                "prefer._zone.web.shop.svc.cluster.local.",
+                Question::Zonal {
+                    service: b"\x03web\x04shop",
+                    choice: Some(ZoneChoice::Prefer),
+                    topology: b"",
+                },
+            ),
+            (
+                "_zone.web.shop.svc.cluster.local.",
+                Question::Zonal { service: b"\x03web\x04shop", choice: None, topology: b"" },
+            ),
+            ("a.other._zone.web.shop.svc.cluster.local.", Question::Unknown),
             (
                 "1-2-3-4.shop.pod.cluster.local.",
                 Question::Pod { namespace: b"\x04shop", label: b"1-2-3-4" },

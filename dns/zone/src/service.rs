@@ -125,7 +125,7 @@ impl ServiceRecords {
         let endpoints = || match rules.endpoints {
             EndpointUse::Named => {
                 let slices = entry.slices.values().map(AsRef::as_ref);
-                Endpoints::build(slices, rules.pod_names)
+                Endpoints::build(slices, (rules.pod_names, rules.zonal))
             }
             EndpointUse::Ignored => Endpoints::default(),
         };

@@ -29,7 +29,7 @@ pub(super) fn config(
 
 /// Names what is not served.
 fn refuse(kubernetes: &Kubernetes, place: &Place, reports: &Reports) {
-    let Kubernetes { api, limits, namespaces, labels, multicluster, zonal, .. } = kubernetes;
+    let Kubernetes { api, limits, namespaces, labels, multicluster, .. } = kubernetes;
     let unserved = |option: &str| reports.unserved(place, &format!("kubernetes: {option}"), "");
     if matches!(namespaces, NamespaceSelection::Labelled(_)) {
         unserved("namespace_labels");
@@ -39,9 +39,6 @@ fn refuse(kubernetes: &Kubernetes, place: &Place, reports: &Reports) {
     }
     if !multicluster.is_empty() {
         unserved("multicluster");
-    }
-    if *zonal == ZonalNames::On {
-        unserved("zonal");
     }
     if *api != plugin::ApiAccess::default() || *limits != plugin::ApiLimits::default() {
         let text = "kubernetes: the cluster is watched as the flags of podway say, so that how the \
@@ -106,6 +103,10 @@ fn rules(kubernetes: &Kubernetes) -> ServiceRules {
         empty: match kubernetes.empty_services {
             plugin::EmptyServices::Answered => EmptyServices::Named,
             plugin::EmptyServices::Ignored => EmptyServices::Ignored,
+        },
+        zonal: match kubernetes.zonal {
+            plugin::ZonalNames::Off => ZonalNames::Off,
+            plugin::ZonalNames::On => ZonalNames::On,
         },
     }
 }

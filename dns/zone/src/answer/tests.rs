@@ -1,14 +1,15 @@
 //! Every worked example of the rules, by section.
 
 use podway_cluster_model::builder::Change;
+use podway_cluster_model::endpoint::Endpoint;
 use podway_cluster_model::port::Protocol::{Tcp, Udp};
 
 use super::*;
-use crate::config::{Exposure, PodMode, PodNames, Ttl, ZoneConfig};
+use crate::config::{Exposure, PodMode, PodNames, Ttl, ZonalNames, ZoneConfig};
 use crate::direct::rendered::rendered;
 use crate::fixture::{
     NOW, cluster, cluster_ip, config, endpoint, external_name, headless, index, named, namespace,
-    of_pod, service_name, shown, slice,
+    of_pod, service_name, shown, slice, unready,
 };
 use crate::zones::{MissingPointer, ReverseZone};
 
@@ -914,4 +915,64 @@ fn services_without_endpoints_are_no_names_where_they_are_ignored() {
     assert!(ask(&none, "plain.D A").starts_with("NXDOMAIN"));
     assert!(ask(&none, "10-244-1-20.plain.D A").starts_with("NXDOMAIN"));
     assert!(!ask(&none, "one.D A").starts_with("NXDOMAIN"));
+}
+
+#[test]
+fn endpoints_are_asked_for_by_topology_zone_where_that_is_on() {
+    let in_zone = |text: &str, zone: &str| Endpoint { zone: Some(zone.into()), ..endpoint(text) };
+    let mut changes = cluster();
+    changes.extend([
+        headless(("default", "spread"), &[("http", Tcp, 80)]),
+        slice(
+            ("default", "spread"),
+            "a",
+            &[("http", Tcp, 80)],
+            vec![
+                in_zone("10.244.1.31", "eu.west-1"),
+                in_zone("10.244.1.32", "eu.west-1"),
+                in_zone("10.244.2.33", "EU-2"),
+                endpoint("10.244.3.34"),
+                unready(in_zone("10.244.1.39", "eu-3")),
+            ],
+        ),
+    ]);
+    let on = index(config().with_zonal_names(ZonalNames::On), changes.clone());
+    let ask = |index: &ZoneIndex, text: &str| {
+        let answer =
+            answer(index, &name(&format!("{text}.default.svc.cluster.local.")), RecordType::A);
+        match answer.clone() {
+            Answer::Records { answers, .. } => {
+                answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>().join(" ")
+            }
+            other @ (Answer::NoData { .. } | Answer::NxDomain { .. }) => shown(&other),
+            Answer::NotOurs | Answer::NotSynced { .. } | Answer::Alias { .. } | Answer::Refused => {
+                panic!("{text}: {answer:?}")
+            }
+        }
+    };
+    let all = "10.244.1.31 10.244.1.32 10.244.2.33 10.244.3.34";
+    for (question, expected) in [
+        ("eu.west-1.pin._zone.spread", "10.244.1.31 10.244.1.32"),
+        ("Eu.West-1.Prefer._zone.spread", "10.244.1.31 10.244.1.32"),
+        ("eu-2.pin._zone.spread", "10.244.2.33"),
+        ("eu-3.pin._zone.spread", "NODATA"),
+        ("eu-3.prefer._zone.spread", all),
+        ("west-1.pin._zone.spread", "NODATA"),
+        ("pin._zone.spread", "NODATA"),
+        ("_zone.spread", "NODATA"),
+        ("eu-2.other._zone.spread", "NXDOMAIN"),
+        ("eu-2.pin._zone.web", "NXDOMAIN"),
+        ("eu-2.pin._zone.ext", "NXDOMAIN"),
+        ("eu-2.pin._zone.nosuch", "NXDOMAIN"),
+        ("spread", all),
+    ] {
+        assert_eq!(ask(&on, question), expected, "{question}");
+    }
+    let srv = name("eu-2.pin._zone.spread.default.svc.cluster.local.");
+    let shown_srv = shown(&answer(&on, &srv, RecordType::SRV));
+    assert!(shown_srv.contains("0 100 80 10-244-2-33.spread.D"), "{shown_srv}");
+    let off = index(config(), changes);
+    for question in ["eu-2.pin._zone.spread", "pin._zone.spread", "_zone.spread"] {
+        assert_eq!(ask(&off, question), "NXDOMAIN", "{question}");
+    }
 }

@@ -64,6 +64,21 @@ pub struct ServiceRules {
     pub endpoints: EndpointUse,
     /// What a Service without ready endpoints is.
     pub empty: EmptyServices,
+    /// Whether endpoints can be asked for by topology zone.
+    pub zonal: ZonalNames,
+}
+
+/// Whether endpoints of headless Services can be asked for by topology zone.
+///
+/// `<topology zone>.pin._zone.<service>.<namespace>.svc.<zone>` has those of the topology zone, and
+/// with `prefer` for `pin` all where there are none in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ZonalNames {
+    /// There are no such names.
+    #[default]
+    Off,
+    /// They can.
+    On,
 }
 
 /// Which namespaces have names.
