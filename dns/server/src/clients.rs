@@ -7,9 +7,13 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+
+use crate::allowed::Allowed;
 use crate::config::ClientLimits;
 
 /// Places that one client may be kept in.
@@ -24,6 +28,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// The clients that asked lately.
 #[derive(Debug)]
 pub(crate) struct Clients {
+    /// Who is a client at all.
+    allowed: ArcSwap<Allowed>,
     rate: Option<Rate>,
     ipv6_mask: u128,
     /// Keyed by chance, so that no client can choose to share a place with another.
@@ -72,6 +78,7 @@ impl Clients {
         });
         let free = 128 - u32::from(limits.ipv6_prefix.min(128));
         Self {
+            allowed: ArcSwap::from_pointee(Allowed::everybody()),
             rate,
             ipv6_mask: u128::MAX.checked_shl(free).unwrap_or(0),
             hasher: RandomState::new(),
@@ -82,6 +89,16 @@ impl Clients {
             epoch,
             next_log: AtomicU64::new(0),
         }
+    }
+
+    /// Answers only clients that are in `allowed` from now on.
+    pub(crate) fn allow(&self, allowed: Allowed) {
+        self.allowed.store(Arc::new(allowed));
+    }
+
+    /// Whether `client` is in a network that is served.
+    pub(crate) fn serves(&self, client: IpAddr) -> bool {
+        self.allowed.load().contains(client)
     }
 
     /// Takes a query out of the bucket of `client`, if there is one left.
@@ -99,6 +116,12 @@ impl Clients {
             Err(_) if self.may_log(now) => Admission::DeniedAloud,
             Err(_) => Admission::Denied,
         }
+    }
+
+    /// Whether a log line about a client is due at `now`, which it then is not for a while.
+    pub(crate) fn may_log_at(&self, now: Instant) -> bool {
+        let now = now.saturating_duration_since(self.epoch).as_nanos();
+        self.may_log(u64::try_from(now).unwrap_or(u64::MAX))
     }
 
     /// The bucket of `client`; that of another client is given to it where it has none.

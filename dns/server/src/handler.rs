@@ -75,6 +75,11 @@ impl Handler {
         Self { site: ArcSwap::new(site), server, clients, metrics }
     }
 
+    /// The address that is answered at.
+    pub(crate) fn server(&self) -> SocketAddr {
+        self.server
+    }
+
     /// Where the metrics are.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -98,7 +103,7 @@ impl Handler {
         out: &mut Vec<u8>,
     ) -> Handled {
         let Arrival { message, client, transport, received } = arrival;
-        if !self.admits(client.ip(), received) {
+        if !self.serves(client.ip(), received) || !self.admits(client.ip(), received) {
             return Handled::Silence;
         }
         let outcome = catch_unwind(AssertUnwindSafe(|| self.answer(site, arrival, out)));
@@ -214,6 +219,19 @@ impl Handler {
         let Arrival { message: query, client, transport, received } = *arrival;
         let (server, duration) = (self.server, received.elapsed());
         block.observers.see(&Seen { query, reply, client, server, transport, duration, source });
+    }
+
+    /// Whether `client` is in a network that is served; that it is not is counted and, now and then,
+    /// logged.
+    pub(crate) fn serves(&self, client: IpAddr, now: Instant) -> bool {
+        let is_served = self.clients.serves(client);
+        if !is_served {
+            self.metrics.stranger_dropped();
+            if self.clients.may_log_at(now) {
+                tracing::warn!(%client, "a client in no network that is served asks; it is dropped");
+            }
+        }
+        is_served
     }
 
     /// Whether a message of `client` is looked at.

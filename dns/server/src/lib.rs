@@ -20,13 +20,13 @@
 //! | `forward` | upstreams: tries, fail-over, which replies count, what is kept of them |
 //! | [`resolv_conf`] | pure: upstreams from `resolv.conf` |
 //! | `listen`, `endpoint`, `mmsg`, `udp`, `frames`, `tcp` | sockets and the loops over them |
-//! | `clients` | pure: what each client may ask |
+//! | `clients`, `allowed` | pure: what each client may ask, and who is a client |
 //! | `site` | the server blocks of an address, and the one that a name belongs to |
 //! | `chain` | the plugins of a block as stages, one after the other |
 //! | `blueprint` | from a Corefile to server blocks at work; what is not served |
 //! | `keeper` | files of plugins, followed |
 //! | `observe` | the lines of `log` and `errors` |
-//! | `handler`, `server` | what ties them together; replacing what is answered |
+//! | `handler`, `server`, `control` | what ties them together; what changes while it runs |
 //! | [`metrics`] | counters under CoreDNS's names |
 //!
 //! The listeners of hickory-server are not used (0.26.3 was read): its UDP loop replies with
@@ -37,10 +37,12 @@
 #![deny(unsafe_code)]
 
 mod alias;
+mod allowed;
 mod blueprint;
 mod chain;
 mod clients;
 mod config;
+mod control;
 mod direct;
 mod endpoint;
 mod forward;
@@ -61,8 +63,10 @@ mod tcp;
 mod udp;
 mod wire;
 
+pub use allowed::Allowed;
 pub use blueprint::{Blueprint, Ground, NotServed};
 pub use config::{ClientLimits, ServerConfig, StreamLimits};
+pub use control::{Control, Listening};
 pub use forward::config::{
     AllUnhealthy, ForwardConfig, ForwardLimits, HealthCheck, Keep, MixedCase, NextOn, Protocol,
     Selection, ShownTtl, StreamReuse, Target, TlsIdentity, TlsTrust, Upstream, UpstreamError,
@@ -74,4 +78,4 @@ pub use podway_dns_cache::{CachePolicy, Prefetch, ServeStale, TtlRange};
 pub use query::{Query, QueryOpt, Question};
 pub use reply::Policy;
 pub use respond::{Outcome, Transport, respond};
-pub use server::{BindError, Control, ListenErrors, Server};
+pub use server::{BindError, ListenErrors, Server};

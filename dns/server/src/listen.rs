@@ -48,12 +48,25 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
+/// Whether the address has to be there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It has to.
+    Required,
+    /// It may come later (`IP_FREEBIND`).
+    Awaited,
+}
+
 /// Opens the sockets of `address`.
-pub(crate) fn open(address: SocketAddr, workers: usize) -> Result<Sockets, ListenError> {
+pub(crate) fn open(
+    address: SocketAddr,
+    workers: usize,
+    presence: Presence,
+) -> Result<Sockets, ListenError> {
     let mut attempts = if address.port() == 0 { FREE_PORT_ATTEMPTS } else { 1 };
     loop {
         attempts -= 1;
-        match open_once(address, workers) {
+        match open_once(address, workers, presence) {
             Err(error) if attempts > 0 && error.source.kind() == io::ErrorKind::AddrInUse => {}
             outcome => return outcome,
         }
@@ -61,23 +74,27 @@ pub(crate) fn open(address: SocketAddr, workers: usize) -> Result<Sockets, Liste
 }
 
 /// Opens the sockets of `address`; for port 0 the first UDP socket chooses.
-fn open_once(address: SocketAddr, workers: usize) -> Result<Sockets, ListenError> {
+fn open_once(
+    address: SocketAddr,
+    workers: usize,
+    presence: Presence,
+) -> Result<Sockets, ListenError> {
     let udp_error = |source| ListenError { address, protocol: "UDP", source };
     let tcp_error = |source| ListenError { address, protocol: "TCP", source };
-    let first = open_udp(address).map_err(udp_error)?;
+    let first = open_udp(address, presence).map_err(udp_error)?;
     let address = first.local_addr().map_err(udp_error)?;
     let mut udp = vec![first];
     for _ in 1..workers {
-        udp.push(open_udp(address).map_err(udp_error)?);
+        udp.push(open_udp(address, presence).map_err(udp_error)?);
     }
-    let tcp = open_tcp(address).map_err(tcp_error)?;
+    let tcp = open_tcp(address, presence).map_err(tcp_error)?;
     Ok(Sockets { address, udp, tcp })
 }
 
 /// Opens one UDP socket.
-fn open_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+fn open_udp(address: SocketAddr, presence: Presence) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    prepare(&socket, address)?;
+    prepare(&socket, address, presence)?;
     // Less than asked for is enough to work with.
     if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER_OCTETS) {
         tracing::debug!(%address, %error, "receive buffer stays as it is");
@@ -94,9 +111,9 @@ fn open_udp(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// Opens the TCP listener.
-fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn open_tcp(address: SocketAddr, presence: Presence) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    prepare(&socket, address)?;
+    prepare(&socket, address, presence)?;
     // Connections of an earlier server that are still in TIME_WAIT do not block the address.
     socket.set_reuse_address(true)?;
     bind(&socket, address)?;
@@ -105,9 +122,14 @@ fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Sets what both kinds have in common.
-fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+fn prepare(socket: &Socket, address: SocketAddr, presence: Presence) -> io::Result<()> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
+    }
+    match (presence, address) {
+        (Presence::Required, _) => {}
+        (Presence::Awaited, SocketAddr::V4(_)) => socket.set_freebind_v4(true)?,
+        (Presence::Awaited, SocketAddr::V6(_)) => socket.set_freebind_v6(true)?,
     }
     socket.set_nonblocking(true)
 }

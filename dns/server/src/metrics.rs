@@ -27,6 +27,7 @@ pub struct Metrics {
     forward: ForwardMetrics,
     panics: Counter,
     clients_limited: Counter,
+    strangers: Counter,
     receive_errors: Counter,
     send_errors: Counter,
 }
@@ -64,6 +65,11 @@ impl Metrics {
             self.clients_limited.clone(),
         );
         registry.register(
+            "podway_dns_strangers",
+            "Queries and connections dropped because their client is in no network that is served",
+            self.strangers.clone(),
+        );
+        registry.register(
             "podway_dns_receive_errors",
             "Failures to receive from a client",
             self.receive_errors.clone(),
@@ -93,6 +99,11 @@ impl Metrics {
     /// Records a query or connection that was dropped because its client has too many.
     pub(crate) fn client_limited(&self) {
         self.clients_limited.inc();
+    }
+
+    /// Records a query or connection of a client that is in no network that is served.
+    pub(crate) fn stranger_dropped(&self) {
+        self.strangers.inc();
     }
 
     /// Records a failure to receive.

@@ -1,4 +1,4 @@
-//! Reads the name servers of a `resolv.conf`.
+//! Reads the name servers and the search list of a `resolv.conf`.
 //!
 //! Syntax: resolv.conf(5). Addresses that this server answers itself are left out, since a query
 //! forwarded to them would come back for ever.
@@ -71,6 +71,23 @@ pub fn upstreams(text: &str, own: &[SocketAddr]) -> Upstreams {
     found
 }
 
+/// Reads the search list of `text`: that of the last `search` or `domain` line.
+///
+/// The root stands for no suffix, and is left out.
+pub fn search_list(text: &str) -> Vec<&str> {
+    let mut list = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("search") => list = words.collect(),
+            Some("domain") => list = words.take(1).collect(),
+            Some(_) | None => {}
+        }
+    }
+    list.retain(|suffix| *suffix != ".");
+    list
+}
+
 /// Whether a query to `upstream` would come back to one of `own`.
 #[must_use]
 pub fn is_own(upstream: SocketAddr, own: &[SocketAddr]) -> bool {
@@ -97,6 +114,19 @@ fn address(text: &str) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn last_search_list_counts() {
+        for (text, expected) in [
+            ("nameserver 10.0.0.1\n", &[][..]),
+            ("search a.example b.example\n", &["a.example", "b.example"]),
+            ("search a.example\ndomain c.example\n", &["c.example"]),
+            ("domain c.example\nsearch\ta.example  .\n", &["a.example"]),
+            ("#search a.example\noptions ndots:5\n", &[]),
+        ] {
+            assert_eq!(search_list(text), expected, "{text:?}");
+        }
+    }
 
     fn socket(text: &str) -> SocketAddr {
         text.parse().unwrap()

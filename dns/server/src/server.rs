@@ -15,17 +15,17 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use podway_dns_zone::ZoneIndex;
 use thiserror::Error as ThisError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-pub(crate) use self::listener::Point;
-use self::listener::{Listener, Serving};
+pub(crate) use self::listener::{Listener, Point, Serving};
 use crate::blueprint::Blueprint;
 use crate::clients::Clients;
 use crate::config::{ClientLimits, ServerConfig};
+use crate::control::{Control, Further, Order};
 use crate::forward::config::Target;
 use crate::forward::{Fleet, TlsError, longest_first};
-use crate::listen::{ListenError, Sockets, open};
+use crate::listen::{ListenError, Presence, Sockets, open};
 use crate::metrics::Metrics;
 use crate::reply::Policy;
 use crate::resolv_conf::is_own;
@@ -89,17 +89,6 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
 }
 
-/// Replaces what a running server answers.
-#[derive(Debug, Clone)]
-pub struct Control(mpsc::Sender<Order>);
-
-/// One replacement.
-#[derive(Debug)]
-struct Order {
-    blueprint: Blueprint,
-    outcome: oneshot::Sender<Result<(), BindError>>,
-}
-
 /// The order to stop, as the tasks see it.
 #[derive(Debug, Clone)]
 pub(crate) struct Stop(watch::Receiver<bool>);
@@ -114,19 +103,6 @@ impl Stop {
     pub(crate) async fn ordered(&mut self) {
         // That nobody is left to give the order is an order too.
         drop(self.0.wait_for(|ordered| *ordered).await);
-    }
-}
-
-impl Control {
-    /// Answers as `blueprint` says from now on, or goes on as before.
-    ///
-    /// # Errors
-    /// [`BindError::Listen`] names every address that cannot be listened on; nothing has changed.
-    pub async fn replace(&self, blueprint: Blueprint) -> Result<(), BindError> {
-        let (outcome, done) = oneshot::channel();
-        let order = Order { blueprint, outcome };
-        self.0.send(order).await.map_err(|_ended| BindError::Ended)?;
-        done.await.map_err(|_ended| BindError::Ended)?
     }
 }
 
@@ -186,7 +162,8 @@ impl Server {
 
     fn with(listeners: Vec<Listener>, shared: Shared) -> Self {
         let (sender, orders) = mpsc::channel(1);
-        Self { listeners, shared, orders, control: Control(sender) }
+        let control = Control::new(sender, Arc::clone(&shared.clients));
+        Self { listeners, shared, orders, control }
     }
 
     /// What replaces the blueprint while the server runs.
@@ -214,6 +191,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
         let Self { mut listeners, shared, mut orders, control: _control } = self;
         let mut tasks = JoinSet::new();
+        let mut further = Further::default();
         listeners.iter_mut().for_each(|listener| listener.start(&mut tasks));
         tokio::pin!(shutdown);
         let mut outcome = loop {
@@ -227,12 +205,18 @@ impl Server {
                         break outcome;
                     }
                 }
-                Some(Order { blueprint, outcome }) = orders.recv() => {
-                    let replaced = listener::replace(&mut listeners, blueprint, &shared);
-                    listeners.iter_mut().for_each(|listener| listener.start(&mut tasks));
-                    // Whoever gave the order may have gone.
-                    drop(outcome.send(replaced));
-                }
+                Some(order) = orders.recv() => match order {
+                    Order::Replace { blueprint, outcome } => {
+                        let replaced = listener::replace(&mut listeners, *blueprint, &shared);
+                        listeners.iter_mut().for_each(|listener| listener.start(&mut tasks));
+                        further.follow(&listeners);
+                        // Whoever gave the order may have gone.
+                        drop(outcome.send(replaced));
+                    }
+                    Order::Listen { point, outcome } => {
+                        drop(outcome.send(further.open(point, &listeners, &shared)));
+                    }
+                },
             }
         };
         listeners.iter().for_each(Listener::stop);
@@ -256,7 +240,7 @@ pub(crate) fn open_all(
     let mut sockets = Vec::new();
     let mut failures = Vec::new();
     for (address, workers) in points {
-        match open(address, workers) {
+        match open(address, workers, Presence::Required) {
             Ok(opened) => sockets.push(opened),
             Err(error) => failures.push(error),
         }

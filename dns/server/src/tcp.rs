@@ -58,6 +58,9 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, client, slot)) => {
+                if !handler.serves(client.ip(), Instant::now().into_std()) {
+                    continue;
+                }
                 let limits = handler.site().streams;
                 let Some(seat) = seats.take(client.ip(), limits.connections_of_client) else {
                     handler.metrics().client_limited();

@@ -101,6 +101,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) dns: DnsArgs,
     #[command(flatten)]
+    pub(crate) node_local: NodeLocalArgs,
+    #[command(flatten)]
     pub(crate) admin: AdminArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
@@ -113,6 +115,8 @@ pub(crate) struct PlanArgs {
     pub(crate) cluster: ClusterArgs,
     #[command(flatten)]
     pub(crate) proxy: ProxyArgs,
+    #[command(flatten)]
+    pub(crate) node_local: NodeLocalArgs,
     /// How to print it.
     #[arg(long, short, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
@@ -269,6 +273,24 @@ pub(crate) struct DnsArgs {
     /// Leave out what of the Corefile is not supported, with a warning, instead of refusing it.
     #[arg(long)]
     pub(crate) corefile_lenient: bool,
+    /// Networks whose clients are answered (CIDRs, or "private" for the private ranges), beside the
+    /// addresses of this cluster's nodes and pods; others get no reply.
+    #[arg(long, value_name = "CIDRS", value_delimiter = ',', default_value = "private")]
+    pub(crate) dns_allow_from: Vec<String>,
+}
+
+/// Which DNS addresses of the cluster this node answers itself.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Node-local DNS")]
+pub(crate) struct NodeLocalArgs {
+    /// Answer on the node what pods ask at the ClusterIPs of a Service (NAMESPACE/NAME), and at
+    /// further addresses such as 169.254.20.10; alone it means kube-system/kube-dns.
+    ///
+    /// Without translation or connection tracking. When the daemon is gone, other nodes answer
+    /// within a second.
+    #[arg(long, value_name = "SERVICE|ADDR", value_delimiter = ',', num_args = 0..,
+          require_equals = true, default_missing_value = "kube-system/kube-dns")]
+    pub(crate) dns_node_local: Vec<String>,
 }
 
 /// Where the daemon tells how it is.

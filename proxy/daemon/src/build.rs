@@ -30,6 +30,9 @@ use crate::metrics::{
     ProbeCounts, RefusedPackets, register_build, register_sockets, register_source,
 };
 use crate::names::Names;
+use crate::networks::{self, Networks};
+use crate::node_local::addresses::Addresses;
+use crate::node_local::{self, Keeper, Leaving, Parts, Question};
 use crate::readiness::{Guard, Readiness};
 use crate::sockets::{self, Sockets};
 
@@ -41,6 +44,8 @@ pub(crate) struct App {
     doors: Doors,
     /// Servers at node ports, which follow the cluster already.
     at_node_ports: JoinSet<()>,
+    networks: Networks,
+    keeper: Option<Keeper>,
     admin: Arc<Admin>,
     unsynced: Guard,
     unheard: Guard,
@@ -52,6 +57,8 @@ pub(crate) struct Running {
     source: ManifestWatch,
     syncer: Syncer,
     dns: JoinHandle<io::Result<()>>,
+    /// Answers on the node what its pods ask.
+    keeper: Option<JoinHandle<Leaving>>,
     /// How long names are still answered after the order to stop.
     lameduck: watch::Receiver<Duration>,
     /// Ends when the source does.
@@ -61,17 +68,23 @@ pub(crate) struct Running {
     /// HTTP endpoints.
     doors: JoinSet<()>,
     stop: watch::Sender<bool>,
+    /// Ends the DNS server, once nothing is sent to it any more.
+    leave: watch::Sender<bool>,
 }
 
 impl App {
     /// Makes every part; sockets are open before anything is written to the kernel.
     pub(crate) async fn build(config: Config) -> anyhow::Result<Self> {
-        let Config { cluster, proxy, kernel, dns, admin, log: _ } = config;
+        let Config { cluster, proxy, kernel, dns, node_local, admin, log: _ } = config;
         let readiness = Readiness::default();
         let (unsynced, unheard) = (readiness.guard("synced"), readiness.guard("dns-listening"));
         let programmed = readiness.guard("programmed");
 
         let names = Arc::new(Names::default());
+        let networks = Networks {
+            given: [&*dns.allow_from, &*proxy.policy.cluster_cidrs].concat(),
+            interfaces: proxy.interfaces.clone(),
+        };
         let dns = Dns::open(dns, Arc::clone(&names))?;
         let doors = Doors::open(&admin).await?;
         let publisher = Publisher::new();
@@ -87,7 +100,7 @@ impl App {
         };
         let Sockets { accelerator, in_use } = sockets::start(&proxy)?;
         let done = move || programmed.done();
-        let syncer = Syncer::start(settings, feed.subscribe(), accelerator, done)
+        let mut syncer = Syncer::start(settings, feed.subscribe(), accelerator, done)
             .map_err(|error| explain_refusal("run", error))?;
         let interfaces = watch::Sender::new(node.interfaces.clone());
         let addresses = interfaces.subscribe();
@@ -111,6 +124,20 @@ impl App {
             health: syncer.health().clone(),
         };
         let at_node_ports = servers.start(&feed, addresses, &mut registry);
+        let domain = names.domain().unwrap_or_else(|| cluster.zone.domain().to_ascii());
+        let keeper = match (node_local, syncer.beacon()) {
+            (Some(config), Some(beacon)) => {
+                let metrics = node_local::Metrics::default();
+                metrics.register(&mut registry);
+                let (control, question) = (dns.control(), Question::soa_of(&domain));
+                let parts = Parts { config, control, beacon, question, metrics };
+                Some(Keeper::new(parts).context("addresses of the node cannot be changed")?)
+            }
+            (None, _) | (_, None) => {
+                remove_leftovers();
+                None
+            }
+        };
         let admin = Arc::new(Admin {
             node: cluster.node,
             readiness,
@@ -123,13 +150,28 @@ impl App {
             probes,
             refused,
         });
-        Ok(Self { source, syncer, dns, doors, at_node_ports, admin, unsynced, unheard })
+        Ok(Self {
+            source,
+            syncer,
+            dns,
+            doors,
+            at_node_ports,
+            networks,
+            keeper,
+            admin,
+            unsynced,
+            unheard,
+        })
     }
 
     /// Sets every part to work.
     pub(crate) fn start(self) -> Running {
-        let Self { source, syncer, dns, doors, at_node_ports, admin, unsynced, unheard } = self;
+        let Self { source, syncer, dns, doors, mut at_node_ports, networks, keeper, .. } = self;
+        let (admin, unsynced, unheard) = (self.admin, self.unsynced, self.unheard);
         let (stop, stopped) = watch::channel(false);
+        at_node_ports.spawn(networks::follow(admin.feed.subscribe(), networks, dns.control()));
+        let views = admin.feed.subscribe();
+        let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(views, stopped.clone())));
         let names = Arc::clone(&admin.names).follow(admin.feed.subscribe(), unsynced);
         let names = tokio::spawn(names);
         let Doors { healthz, metrics, probe } = doors;
@@ -140,9 +182,10 @@ impl App {
         doors.spawn(healthz.serve(healthz_routes(Arc::clone(&admin)), stopped.clone()));
         doors.spawn(metrics.serve(metrics_routes(Arc::clone(&admin)), stopped.clone()));
         let lameduck = dns.lameduck();
-        let dns = tokio::spawn(dns.run(admin, stopped));
+        let (leave, left) = watch::channel(false);
+        let dns = tokio::spawn(dns.run(admin, left));
         unheard.done();
-        Running { source, syncer, dns, lameduck, names, at_node_ports, doors, stop }
+        Running { source, syncer, dns, keeper, lameduck, names, at_node_ports, doors, stop, leave }
     }
 }
 
@@ -172,8 +215,16 @@ impl Running {
 
     /// Stops answering and waits until what is under way is finished.
     pub(crate) async fn drain(self) {
-        let Self { source, syncer, dns, lameduck: _, names, at_node_ports, doors, stop } = self;
+        let Self { source, syncer, dns, keeper, names, at_node_ports, doors, stop, leave, .. } =
+            self;
         stop.send_replace(true);
+        if let Some(keeper) = keeper {
+            match keeper.await {
+                Ok(leaving) => leaving.close().await,
+                Err(error) => warn!(%error, "addresses of the node were not given up well"),
+            }
+        }
+        leave.send_replace(true);
         drop(at_node_ports);
         // What has ended already was told of, and may not be awaited twice.
         if !dns.is_finished()
@@ -222,6 +273,16 @@ impl NodePortServers {
             }
         }
         tasks
+    }
+}
+
+/// Makes addresses local no more that an earlier run answered at, since this one does not.
+fn remove_leftovers() {
+    let leftovers = Addresses::open()
+        .and_then(|addresses| Ok((addresses.ours()?, addresses)))
+        .and_then(|(ours, addresses)| ours.into_iter().try_for_each(|one| addresses.remove(one)));
+    if let Err(error) = leftovers {
+        warn!(%error, "addresses of an earlier run cannot be given up");
     }
 }
 

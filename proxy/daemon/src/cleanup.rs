@@ -7,9 +7,10 @@ use podway_proxy_nft::names::TABLE;
 
 use crate::args::CleanupArgs;
 use crate::environment::{explain_refusal, require_network_administration};
+use crate::node_local::addresses::Addresses;
 use crate::sockets;
 
-/// Removes our eBPF programs, maps and tables and says which there were.
+/// Removes our eBPF programs, maps, tables and local routes and says which there were.
 pub(crate) fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
     require_network_administration("cleanup")?;
     let pins = sockets::remove(args.bpffs_root.as_deref())?;
@@ -23,7 +24,13 @@ pub(crate) fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
     for family in &removed {
         writeln!(out, "removed nftables table {family} {TABLE}")?;
     }
-    if removed.is_empty() && pins.is_none() {
+    let addresses = Addresses::open().map_err(|error| explain_refusal("cleanup", error))?;
+    let ours = addresses.ours()?;
+    for address in &ours {
+        addresses.remove(*address).map_err(|error| explain_refusal("cleanup", error))?;
+        writeln!(out, "removed local route to {address}")?;
+    }
+    if removed.is_empty() && ours.is_empty() && pins.is_none() {
         writeln!(out, "nothing of podway's is in the kernel")?;
     }
     Ok(())

@@ -13,11 +13,13 @@ use podway_proxy_plan::policy::Policy;
 use podway_proxy_sync::sysctl;
 use tracing_subscriber::filter::Targets;
 
-use crate::args::{AdminArgs, ClusterArgs, LogArgs, ProxyArgs, RunArgs};
+use crate::args::{AdminArgs, ClusterArgs, LogArgs, NodeLocalArgs, ProxyArgs, RunArgs};
 use crate::environment::Environment;
+use crate::node_local::NodeLocalConfig;
 
 mod dns;
 mod kernel;
+mod node_local;
 mod parse;
 mod proxy;
 #[cfg(test)]
@@ -38,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) proxy: ProxyConfig,
     pub(crate) kernel: sysctl::Choices,
     pub(crate) dns: DnsConfig,
+    /// What of the cluster's DNS is answered on this node, if anything.
+    pub(crate) node_local: Option<NodeLocalConfig>,
     pub(crate) admin: AdminConfig,
     pub(crate) log: LogConfig,
 }
@@ -190,14 +194,15 @@ impl Config {
     pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Self, FlagErrors> {
         let mut errors = FlagErrors::default();
         let cluster = cluster(&args.cluster, environment, &mut errors);
-        let proxy = proxy::proxy(&args.proxy, environment, &mut errors);
+        let mut proxy = proxy::proxy(&args.proxy, environment, &mut errors);
+        let node_local = node_local::node_local(&args.node_local, &mut proxy, &mut errors);
         let kernel = kernel::kernel(&args.kernel, &mut errors);
         let dns = dns::dns(&args.dns, &args.cluster, environment, &mut errors);
         let admin = admin(&args.admin, &mut errors);
         let log = log(&args.log, &mut errors);
         let config = (|| {
             let (cluster, proxy, kernel) = (cluster?, proxy?, kernel?);
-            Some(Self { cluster, proxy, kernel, dns, admin: admin?, log: log? })
+            Some(Self { cluster, proxy, kernel, dns, node_local, admin: admin?, log: log? })
         })();
         errors.unless_any(config)
     }
@@ -208,12 +213,13 @@ impl Config {
 /// The addresses of this machine's interfaces count only where the plan is for this machine.
 pub(crate) fn resolve_plan(
     cluster_args: &ClusterArgs,
-    proxy_args: &ProxyArgs,
+    (proxy_args, node_local_args): (&ProxyArgs, &NodeLocalArgs),
     environment: &Environment,
 ) -> Result<(ClusterConfig, ProxyConfig), FlagErrors> {
     let mut errors = FlagErrors::default();
     let cluster = cluster(cluster_args, environment, &mut errors);
     let mut proxy = proxy::proxy(proxy_args, environment, &mut errors);
+    node_local::node_local(node_local_args, &mut proxy, &mut errors);
     let this_machine = parse::node_name(None, &environment.host_name).ok();
     if let (Some(cluster), Some(proxy)) = (&cluster, &mut proxy)
         && this_machine.as_ref() != Some(&cluster.node)

@@ -13,7 +13,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use podway_dns_server::Server;
+use podway_dns_server::{Control, Server};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tracing::info;
@@ -60,6 +60,11 @@ impl Dns {
     pub(crate) fn register(&self, registry: &mut Registry) {
         self.loader.metrics().register(registry);
         self.reloads.register(registry);
+    }
+
+    /// A way to change where and whom the server answers.
+    pub(crate) fn control(&self) -> Control {
+        self.server.control()
     }
 
     /// How long names are still to be answered after the order to stop.

@@ -22,7 +22,8 @@ mod table;
 
 /// Prints what the manifests come to on this node.
 pub(crate) fn plan(args: &PlanArgs) -> anyhow::Result<()> {
-    let (cluster, proxy) = resolve_plan(&args.cluster, &args.proxy, &Environment::read()?)?;
+    let (cluster, proxy) =
+        resolve_plan(&args.cluster, (&args.proxy, &args.node_local), &Environment::read()?)?;
     let ClusterConfig { manifests: folder, node, zone } = cluster;
     let ProxyConfig { mode, policy, masquerade_bit, interfaces, .. } = proxy;
     let (snapshot, reports) = manifests::load(&folder)?;

@@ -15,6 +15,8 @@
 //! | `health_checks`, `loopback` | servers at node ports: health checks, and loopback addresses |
 //! | `dns` | the Corefile: read, put to work, followed |
 //! | `names` | the zones, kept at the newest snapshot |
+//! | `node_local` | the cluster's DNS addresses, answered on the node |
+//! | `networks` | whose queries are answered |
 //! | `admin`, `metrics`, `readiness` | how the daemon is |
 //! | `logging` | where log lines go |
 
@@ -41,6 +43,8 @@ mod logging;
 mod loopback;
 mod metrics;
 mod names;
+mod networks;
+mod node_local;
 mod probe;
 mod readiness;
 mod run;

@@ -42,6 +42,11 @@ impl Names {
         zone
     }
 
+    /// The domain of one of the zones, if there is any.
+    pub(crate) fn domain(&self) -> Option<String> {
+        self.lock().zones.first().map(|zone| zone.load().config().domain().to_ascii())
+    }
+
     /// All zones as text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();

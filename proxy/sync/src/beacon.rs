@@ -33,6 +33,8 @@ pub enum Taken {
     Yes,
     /// There is no table yet, or none that knows of such addresses.
     NoTable,
+    /// It was not told: another process of ours speaks for this node.
+    NotOurTurn,
 }
 
 /// What was said last, shared with who writes whole tables.
@@ -44,6 +46,8 @@ pub(crate) struct Said(Arc<Mutex<Last>>);
 struct Last {
     keys: Vec<FrontendKey>,
     at: Option<Instant>,
+    /// Whether another process of ours speaks for this node.
+    silent: bool,
 }
 
 impl Beacon {
@@ -58,13 +62,16 @@ impl Beacon {
     /// [`BackendError`]: the kernel did not take it, for one of the families at least.
     pub fn say(&self, keys: &[FrontendKey]) -> Result<Taken, BackendError> {
         let mut last = self.said.lock();
-        *last = Last::default();
+        last.forget();
+        if last.silent {
+            return Ok(Taken::NotOurTurn);
+        }
         let at = Instant::now();
         let taken = for_each_family(keys, LIFETIME, |family, elements| {
             self.kernel.renew(family, elements)
         })?;
         if taken == Taken::Yes {
-            *last = Last { keys: keys.to_vec(), at: Some(at) };
+            (last.keys, last.at) = (keys.to_vec(), Some(at));
         }
         Ok(taken)
     }
@@ -75,7 +82,10 @@ impl Beacon {
     /// [`BackendError`]: the kernel did not take it; it forgets them by itself after [`LIFETIME`].
     pub fn take_back(&self, keys: &[FrontendKey]) -> Result<Taken, BackendError> {
         let mut last = self.said.lock();
-        *last = Last::default();
+        last.forget();
+        if last.silent {
+            return Ok(Taken::NotOurTurn);
+        }
         for_each_family(keys, LIFETIME, |family, elements| self.kernel.withdraw(family, elements))
     }
 }
@@ -88,7 +98,26 @@ pub fn frontends(address: std::net::IpAddr) -> impl Iterator<Item = FrontendKey>
         .filter_map(move |protocol| Some(FrontendKey { address, protocol, port: port? }))
 }
 
+impl Last {
+    fn forget(&mut self) {
+        self.keys.clear();
+        self.at = None;
+    }
+}
+
 impl Said {
+    /// Nothing is said any more: another process of ours speaks for this node.
+    pub(crate) fn silence(&self) {
+        let mut last = self.lock();
+        last.forget();
+        last.silent = true;
+    }
+
+    /// This process speaks for the node.
+    pub(crate) fn speak(&self) {
+        self.lock().silent = false;
+    }
+
     /// Runs `write`, which puts a whole table of `family` in place, with what still holds; nobody
     /// says anything meanwhile.
     pub(crate) fn during<T>(&self, family: Family, write: impl FnOnce(&[Element]) -> T) -> T {
@@ -150,7 +179,7 @@ mod tests {
             .collect();
         let count = |said: &Said, family| said.during(family, <[Element]>::len);
         assert_eq!(count(&said, Family::Ip), 0, "nothing was said");
-        *said.lock() = Last { keys: keys.clone(), at: Some(Instant::now()) };
+        *said.lock() = Last { keys: keys.clone(), at: Some(Instant::now()), silent: false };
         said.during(Family::Ip6, |kept| {
             assert_eq!(kept.len(), 2, "both protocols of the one address");
             for element in kept {
@@ -158,7 +187,7 @@ mod tests {
                 assert!(u128::from(*timeout_ms) <= LIFETIME.as_millis());
             }
         });
-        *said.lock() = Last { keys, at: Instant::now().checked_sub(LIFETIME * 2) };
+        *said.lock() = Last { keys, at: Instant::now().checked_sub(LIFETIME * 2), silent: false };
         assert_eq!(count(&said, Family::Ip), 0, "it is over");
     }
 }

@@ -152,6 +152,7 @@ impl Syncer {
             }
         };
         let flows = Conntrack::open().map_err(StartError::Conntrack)?;
+        let spoken = said.clone();
         let dataplane = Nftables { kernel, silencer: monitor.silencer(), flows, said };
         sysctl::check_forwarding(&choices);
         let programmed = move || {
@@ -180,7 +181,9 @@ impl Syncer {
             accelerated: false,
         };
         if let Some(turn) = turn {
-            turn::follow(turn, events.clone()).map_err(StartError::Thread)?;
+            // Until it is our turn another may speak.
+            spoken.silence();
+            turn::follow(turn, events.clone(), spoken).map_err(StartError::Thread)?;
         }
         monitor::follow(monitor, events.clone()).map_err(StartError::Thread)?;
         let ended = run_in_thread(driver).map_err(StartError::Thread)?;

@@ -19,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info};
 
+use crate::beacon::Said;
 use crate::driver::Event;
 
 /// How often the holder looks whether somebody asks for the turn.
@@ -91,10 +92,11 @@ impl Turn {
 ///
 /// # Errors
 /// No thread can be made.
-pub(crate) fn follow(turn: Turn, events: mpsc::Sender<Event>) -> io::Result<()> {
+pub(crate) fn follow(turn: Turn, events: mpsc::Sender<Event>, said: Said) -> io::Result<()> {
     thread::Builder::new().name("turn".to_owned()).spawn(move || {
-        if let Err(error) = take_turns(&turn, &events) {
+        if let Err(error) = take_turns(&turn, &events, &said) {
             error!(%error, "turns cannot be taken; the tables are written without");
+            said.speak();
             // The loop that is gone need not be told.
             drop(events.blocking_send(Event::OurTurn));
         }
@@ -103,9 +105,10 @@ pub(crate) fn follow(turn: Turn, events: mpsc::Sender<Event>) -> io::Result<()> 
 }
 
 /// Runs until the loop is gone.
-fn take_turns(turn: &Turn, events: &mpsc::Sender<Event>) -> io::Result<()> {
+fn take_turns(turn: &Turn, events: &mpsc::Sender<Event>, said: &Said) -> io::Result<()> {
     turn.ask()?;
     while events.blocking_send(Event::OurTurn).is_ok() {
+        said.speak();
         while !turn.is_asked_for()? {
             if events.is_closed() {
                 return Ok(());
@@ -118,6 +121,7 @@ fn take_turns(turn: &Turn, events: &mpsc::Sender<Event>) -> io::Result<()> {
         }
         // A loop that ends instead of replying does not write either.
         drop(standing_by.blocking_recv());
+        said.silence();
         info!("another podway takes over the tables of this node; standing by");
         turn.give_up()?;
         info!("taking over the tables of this node again");
@@ -149,7 +153,7 @@ mod tests {
             let (events, mut received) = mpsc::channel(1);
             let (tell, told) = channel();
             let (end, mut ended) = oneshot::channel::<()>();
-            follow(turn, events).unwrap();
+            follow(turn, events, Said::default()).unwrap();
             thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 runtime.block_on(async {

@@ -11,7 +11,7 @@
 //! | `cluster` | pure: manifests in, pods and API objects out |
 //! | `supervisor` | namespaces, processes, the control socket |
 //! | `agent`, `upstream` | the servers that run in pods and outside |
-//! | `client` | asks the pods' servers from wherever a test stands |
+//! | `client`, `queries` | asks the pods' servers, or a DNS server, from wherever a test stands |
 
 mod address;
 pub mod agent;
@@ -28,6 +28,7 @@ pub mod inject;
 mod lab;
 mod place;
 mod protocol;
+pub mod queries;
 mod sctp;
 mod settings;
 mod state_dir;
@@ -47,3 +48,4 @@ pub use protocol::{
     Applied, DaemonAction, DaemonState, NodeStatus, ObjectReference, PodPhase, PodStatus,
     ServiceStatus, Status,
 };
+pub use queries::{Queries, Report};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use podway_tests_lab::{agent, client, inject, supervisor, upstream};
+use podway_tests_lab::{agent, client, inject, queries, supervisor, upstream};
 
 /// Runs the parts of a lab; people use `cargo xtask lab`.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ enum Command {
     Client(client::Args),
     /// Sends what belongs to no window of a connection.
     Inject(inject::Args),
+    /// Asks a DNS server at a steady rate.
+    Queries(queries::Args),
     /// Serves names outside.
     Upstream {
         /// File that gets a line for every query.
@@ -40,6 +42,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Agent(args) => agent::run(args).map(|()| ExitCode::SUCCESS),
         Command::Client(args) => client::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Inject(args) => inject::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Queries(args) => queries::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Upstream { log } => upstream::run(&log).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -12,12 +12,14 @@
 //! | `daemon` | the daemon as its operator sees it |
 //! | `lookup` | queries: what the daemons and a pod's resolver say |
 //! | `manifests` | workloads to test with |
+//! | `resolvers` | the resolvers of programs in pods, built and asked |
 //! | `traffic` | tables of requests that are made at once |
 
 mod cluster;
 mod daemon;
 mod lookup;
 pub mod manifests;
+pub mod resolvers;
 mod route;
 pub mod traffic;
 

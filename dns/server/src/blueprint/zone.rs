@@ -2,11 +2,11 @@
 
 use hickory_proto::rr::Name;
 use podway_dns_corefile::Place;
-use podway_dns_corefile::plugin::{self, Kubernetes, NamespaceSelection, ZonalNames};
+use podway_dns_corefile::plugin::{self, Kubernetes, NamespaceSelection};
 use podway_dns_corefile::value::Reach;
 use podway_dns_zone::{
     ConfigError, EmptyServices, EndpointUse, Exposure, MissingPointer, PodMode, PodNames,
-    ReverseZone, ServiceRules, Ttl, ZoneConfig,
+    ReverseZone, ServiceRules, Ttl, ZonalNames, ZoneConfig,
 };
 
 use super::reports::Reports;

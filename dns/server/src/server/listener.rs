@@ -34,15 +34,15 @@ pub(crate) struct Listener {
 
 /// How a task at a listener ended.
 #[derive(Debug)]
-pub(super) struct Serving {
+pub(crate) struct Serving {
     /// The number of the listener, where it is known.
     pub(super) listener: Option<u64>,
-    pub(super) outcome: io::Result<()>,
+    pub(crate) outcome: io::Result<()>,
 }
 
 impl Listener {
     /// Answers for `site` at `sockets`, once it is started.
-    pub(super) fn new(point: Point, sockets: Sockets, site: Arc<Site>, shared: &Shared) -> Self {
+    pub(crate) fn new(point: Point, sockets: Sockets, site: Arc<Site>, shared: &Shared) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let address = sockets.address;
         let Shared { clients, metrics } = shared.clone();
@@ -62,12 +62,12 @@ impl Listener {
     }
 
     /// Its address.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Begins to answer, if it has not.
-    pub(super) fn start(&mut self, tasks: &mut JoinSet<Serving>) {
+    pub(crate) fn start(&mut self, tasks: &mut JoinSet<Serving>) {
         self.handler.site().start();
         let Some(Sockets { udp, tcp, .. }) = self.sockets.take() else { return };
         let number = self.number;
@@ -80,8 +80,13 @@ impl Listener {
         tasks.spawn(async move { serving(serve.await) });
     }
 
+    /// Who answers.
+    pub(crate) fn handler(&self) -> &Arc<Handler> {
+        &self.handler
+    }
+
     /// Tells it to stop.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stop.send_replace(true);
     }
 }

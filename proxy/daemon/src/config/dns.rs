@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use podway_dns_corefile::Lenience;
 use podway_dns_server::ClientLimits;
 
@@ -28,6 +29,8 @@ const MOST_UPSTREAMS: usize = 15;
 pub(crate) struct DnsConfig {
     /// Where queries are answered that the Corefile has no `bind` for; empty: everywhere.
     pub(crate) listen: Vec<SocketAddr>,
+    /// Networks whose clients are answered, beside those of the cluster.
+    pub(crate) allow_from: Vec<IpNet>,
     /// What is answered.
     pub(crate) corefile: CorefileSource,
     /// The domain that the Corefile must answer, where a flag gives one.
@@ -59,6 +62,7 @@ pub(super) fn dns(
     environment: &Environment,
     errors: &mut FlagErrors,
 ) -> DnsConfig {
+    let allow_from = super::node_local::allow_from(&args.dns_allow_from, errors);
     let mut listen = Vec::new();
     for text in &args.dns_listen {
         let checked = parse::dns_listen(text, DNS_PORT, &listen);
@@ -72,7 +76,7 @@ pub(super) fn dns(
         refuse_beside(args, errors);
         let lenience = if args.corefile_lenient { Lenience::Lenient } else { Lenience::Strict };
         let corefile = CorefileSource::File { path: path.clone(), lenience };
-        return DnsConfig { listen, corefile, domain, clients, host };
+        return DnsConfig { listen, allow_from, corefile, domain, clients, host };
     }
     if args.corefile_lenient {
         errors.keep::<()>(Err(FlagError {
@@ -98,7 +102,7 @@ pub(super) fn dns(
     }
     let name = domain.as_deref().unwrap_or(DOMAIN);
     let corefile = CorefileSource::BuiltIn(built_in(name, &listen, &upstreams, RESOLV_CONF));
-    DnsConfig { listen, corefile, domain: None, clients, host }
+    DnsConfig { listen, allow_from, corefile, domain: None, clients, host }
 }
 
 /// Refuses flags that say what the Corefile says.

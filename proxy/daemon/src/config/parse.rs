@@ -22,13 +22,13 @@ use super::{FlagError, LogFormat, ProxyMode};
 const MAX_MARK_BIT: u8 = 31;
 
 /// Makes the errors of one flag.
-struct Flag {
-    name: &'static str,
-    accepted: &'static str,
+pub(super) struct Flag {
+    pub(super) name: &'static str,
+    pub(super) accepted: &'static str,
 }
 
 impl Flag {
-    fn error(&self, value: &str, reason: impl ToString) -> FlagError {
+    pub(super) fn error(&self, value: &str, reason: impl ToString) -> FlagError {
         FlagError {
             flag: self.name,
             value: value.to_owned(),

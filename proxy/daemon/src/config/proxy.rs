@@ -1,6 +1,6 @@
 //! How traffic is treated.
 
-use podway_proxy_plan::policy::{DeadTcp, NodePortAddresses, PodDetection, Policy};
+use podway_proxy_plan::policy::{DeadTcp, NodeLocalDns, NodePortAddresses, PodDetection, Policy};
 
 use super::{FlagErrors, LoopbackNodePorts, ProxyConfig, parse};
 use crate::args::ProxyArgs;
@@ -51,6 +51,8 @@ fn policy(args: &ProxyArgs, errors: &mut FlagErrors) -> Option<Policy> {
         service_cidrs: ipnet::IpNet::aggregate(&service_cidrs),
         unknown_ports: unknown_ports?,
         dead_tcp: if reset_dead_tcp? { DeadTcp::Reset } else { DeadTcp::Keep },
+        // The flag has a module of its own.
+        node_local_dns: NodeLocalDns::Off,
     })
 }
 

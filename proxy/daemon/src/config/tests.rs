@@ -41,7 +41,7 @@ fn cidrs(texts: &[&str]) -> Vec<ipnet::IpNet> {
 
 #[test]
 fn defaults_are_a_whole_configuration() {
-    let Config { cluster, proxy, kernel, dns, admin, log } = resolve(&[]).unwrap();
+    let Config { cluster, proxy, kernel, dns, node_local: _, admin, log } = resolve(&[]).unwrap();
     assert_eq!(cluster.manifests.to_str(), Some("/manifests"));
     assert_eq!(cluster.node.as_str(), "node-a.example", "the host name in lower case");
     assert_eq!(cluster.zone.domain().to_ascii(), "cluster.local.");
@@ -62,7 +62,7 @@ fn defaults_are_a_whole_configuration() {
 
 #[test]
 fn every_flag_is_taken_over() {
-    let Config { cluster, proxy, kernel, dns, admin, log } = resolve(&[
+    let Config { cluster, proxy, kernel, dns, node_local: _, admin, log } = resolve(&[
         "--hostname-override= Worker-1 ",
         "--cluster-domain=magedu.local.",
         "--proxy-mode=nftables",
@@ -113,6 +113,7 @@ fn every_flag_is_taken_over() {
         service_cidrs: cidrs(&["10.96.0.0/12", "fd00:96::/108"]),
         unknown_ports: UnknownPorts::Ignore,
         dead_tcp: DeadTcp::Reset,
+        node_local_dns: Default::default(),
     };
     assert_eq!(proxy.policy, expected);
     assert_eq!(proxy.loopback, LoopbackNodePorts::Forwarded);
@@ -320,7 +321,10 @@ fn plan_for_another_node_knows_nothing_of_this_machine() {
         let command = ["podway", "plan", "--manifests=/manifests"].iter().chain(flags);
         let command = CommandLine::try_parse_from(command).unwrap().command;
         let Command::Plan(args) = command else { panic!("{command:?}") };
-        resolve_plan(&args.cluster, &args.proxy, &environment()).unwrap().1.interfaces
+        resolve_plan(&args.cluster, (&args.proxy, &args.node_local), &environment())
+            .unwrap()
+            .1
+            .interfaces
     };
     assert_eq!(interfaces(&[]), environment().interfaces);
     assert_eq!(interfaces(&["--hostname-override=node-a.example"]), environment().interfaces);
