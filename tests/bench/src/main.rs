@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `program` | programming the kernel from nothing, and after one change |
 //! | `dns` | answering questions, on one processor |
+//! | `failover` | queries lost when a daemon is killed or restarted |
 //! | `namespace` | a network namespace of our own, so that nothing of the host is reached |
 //! | `daemon` | the real daemon as a process |
 //! | `measure` | times and memory |
@@ -11,6 +12,7 @@
 
 mod daemon;
 mod dns;
+mod failover;
 mod measure;
 mod namespace;
 mod program;
@@ -33,6 +35,8 @@ enum Benchmark {
     ProgramParts(program::podway::Args),
     /// Answering questions: queries per second, processor time of a query, latency, memory.
     Dns(dns::Args),
+    /// Queries that a pod loses when the daemon of its node is killed, or restarted.
+    Failover(failover::Args),
     /// The part of `dns` that needs a process of its own; serves until it is killed.
     #[command(hide = true)]
     DnsServe(dns::serve::Args),
@@ -47,6 +51,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Benchmark::Program(args) => program::run(&args)?,
         Benchmark::ProgramParts(args) => program::podway::run(&args)?,
         Benchmark::Dns(args) => dns::run(&args)?,
+        Benchmark::Failover(args) => failover::run(&args)?,
         Benchmark::DnsServe(args) => dns::serve::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
