@@ -13,8 +13,13 @@ const TOOLS: &[(&str, &str)] = &[
     ("conntrack", "conntrack"),
     ("curl", "curl"),
     ("dig", "dnsutils"),
+    ("gcc", "gcc"),
+    ("go", "golang-go"),
     ("ip", "iproute2"),
+    ("kdig", "knot-dnsutils"),
+    ("musl-gcc", "musl-tools"),
     ("nft", "nftables"),
+    ("python3", "python3-minimal"),
     ("unshare", "util-linux"),
 ];
 

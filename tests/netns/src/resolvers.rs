@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use podway_tests_lab::Place;
+use tempfile::TempDir;
 
 use crate::Cluster;
 
@@ -53,19 +54,21 @@ impl Resolver {
 
 /// The programs that ask, built from the sources beside this crate.
 #[derive(Debug)]
-pub struct Resolvers(PathBuf);
+pub struct Resolvers(TempDir);
+
+/// Where programs are put, for as long as they are used: pods have a `/tmp` of their own.
+const PROGRAMS: &str = "/var/tmp";
 
 impl Resolvers {
-    /// Builds them into `folder`, which pods must see.
+    /// Builds them; `cache` keeps what compilers want to keep.
     ///
     /// # Errors
     /// A compiler is missing, which is named with its package, or fails.
-    pub fn build(folder: &Path) -> Result<Self> {
-        let folder = folder.join("resolvers");
-        std::fs::create_dir_all(&folder)?;
+    pub fn build(cache: &Path) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("podway-resolvers-").tempdir_in(PROGRAMS)?;
         let source =
             |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("resolvers").join(name);
-        let output = |name: &str| folder.join(name);
+        let output = |name: &str| folder.path().join(name);
         let c = |compiler: &str, name: &str| {
             let mut command = Command::new(compiler);
             command.args(["-O1", "-o"]).arg(output(name)).arg(source("lookup.c"));
@@ -75,14 +78,14 @@ impl Resolvers {
         compile(c("musl-gcc", "musl").arg("-static"), "musl-tools")?;
         let mut go = Command::new("go");
         go.args(["build", "-o"]).arg(output("go")).arg(source("lookup.go"));
-        go.env("CGO_ENABLED", "0").env("GO111MODULE", "off").env("GOCACHE", output("go-cache"));
+        go.env("CGO_ENABLED", "0").env("GO111MODULE", "off").env("GOCACHE", cache.join("go"));
         compile(&mut go, "golang-go")?;
         std::fs::copy(source("lookup.py"), output("lookup.py"))?;
         Ok(Self(folder))
     }
 
     fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
+        self.0.path().join(name).display().to_string()
     }
 
     /// The command by which `resolver` asks for the addresses of `name`.

@@ -1,0 +1,257 @@
+//! Names as the resolvers of programs in pods see them: what upstream's DNS suite asks, by more
+//! clients than it has, and what the search path costs them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use podway_tests_lab::{Builder, Family, Lab, Place};
+use podway_tests_netns::manifests::{client, clients, pod_with};
+use podway_tests_netns::resolvers::{Resolver, Resolvers};
+use podway_tests_netns::{Cluster, FAMILIES, in_lab};
+
+fn resolvers() -> Result<Resolvers> {
+    Resolvers::build(Path::new(env!("CARGO_TARGET_TMPDIR")))
+}
+
+fn service(name: &str, spec: &str) -> String {
+    format!(
+        "---\n{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{{spec}}}}}\n"
+    )
+}
+
+/// What upstream's suite makes, under its own names.
+fn manifests() -> String {
+    let querier = |name: &str, subdomain: &str| {
+        let spec =
+            format!("hostname: {name}, subdomain: {subdomain}, containers: [{{name: main}}]");
+        pod_with(name, 2, &spec)
+    };
+    let port = "ipFamilyPolicy: PreferDualStack, ports: [{name: http, port: 80}]";
+    let host = pod_with(
+        "host-1",
+        1,
+        "hostNetwork: true, dnsPolicy: ClusterFirstWithHostNet, containers: [{name: main}]",
+    );
+    [
+        querier("querier-1", "dns-test-service"),
+        querier("querier-2", "dns-test-service-2"),
+        service(
+            "dns-test-service",
+            &format!("clusterIP: None, selector: {{app: querier}}, {port}"),
+        ),
+        service(
+            "dns-test-service-2",
+            &format!("clusterIP: None, selector: {{app: querier}}, {port}"),
+        ),
+        service("test-service-2", &format!("selector: {{app: querier}}, {port}")),
+        service("1kubernetes", &format!("selector: {{app: querier}}, {port}")),
+        service("dns-test-service-3", "type: ExternalName, externalName: foo.example.com"),
+        host,
+        clients(),
+    ]
+    .concat()
+}
+
+fn builder() -> Builder {
+    Lab::builder().manifests(manifests()).podway_argument("--dns-node-local")
+}
+
+/// Waits until every resolver at `place` finds `expected` under `name`, as long as one may have to
+/// wait for the daemons to follow.
+fn all_find(
+    (cluster, resolvers): (&Cluster, &Resolvers),
+    place: &Place,
+    name: &str,
+    expected: &BTreeSet<IpAddr>,
+) -> Result<()> {
+    Resolver::ALL.into_iter().try_for_each(|resolver| {
+        cluster.wait_for(&format!("{resolver} at {place} to find {name}"), || {
+            let found = resolvers.look_up(cluster, place, resolver, name)?;
+            ensure!(found == *expected, "{resolver} finds {found:?} for {name}, not {expected:?}");
+            Ok(Some(()))
+        })
+    })
+}
+
+fn both(of: impl Fn(Family) -> Result<IpAddr>) -> Result<BTreeSet<IpAddr>> {
+    FAMILIES.into_iter().map(of).collect()
+}
+
+#[test]
+fn every_resolver_finds_what_upstream_asks_for() {
+    let resolvers = resolvers().unwrap();
+    in_lab(builder(), |cluster| {
+        let of_service = |name: &str| both(|family| cluster.cluster_ip(name, family));
+        let of_pods = |prefix: &str| -> Result<BTreeSet<IpAddr>> {
+            let [v4, v6] = FAMILIES.map(|family| cluster.addresses(prefix, family));
+            Ok(v4?.into_iter().chain(v6?).collect())
+        };
+        let kubernetes: BTreeSet<IpAddr> = ["10.96.0.1".parse()?].into();
+        let outside = both(|family| Ok(cluster.outside_ip(family)))?;
+        let queriers = of_pods("querier-")?;
+        let second = of_pods("querier-2")?;
+        let zone = "svc.cluster.local";
+        let rows = [
+            ("kubernetes.default.svc.cluster.local".to_owned(), &kubernetes),
+            ("kubernetes.default.svc.cluster.local.".to_owned(), &kubernetes),
+            ("kubernetes.default".to_owned(), &kubernetes),
+            ("kubernetes.default.svc".to_owned(), &kubernetes),
+            ("kubernetes".to_owned(), &kubernetes),
+            (format!("dns-test-service.default.{zone}"), &queriers),
+            ("dns-test-service".to_owned(), &queriers),
+            ("dns-test-service.default".to_owned(), &queriers),
+            ("test-service-2".to_owned(), &of_service("test-service-2")?),
+            ("1kubernetes".to_owned(), &of_service("1kubernetes")?),
+            (format!("querier-2.dns-test-service-2.default.{zone}"), &second),
+            ("querier-2.dns-test-service-2".to_owned(), &second),
+            ("dns-test-service-3".to_owned(), &outside),
+            ("www.example.com".to_owned(), &outside),
+            ("www.example.com.".to_owned(), &outside),
+            ("nosuch".to_owned(), &BTreeSet::new()),
+            ("nosuch.example.com".to_owned(), &BTreeSet::new()),
+            (format!("nosuch.default.{zone}"), &BTreeSet::new()),
+        ];
+        let places = [client(1), Place::pod("host-1")];
+        for (name, expected) in &rows {
+            for place in &places {
+                all_find((cluster, &resolvers), place, name, expected)?;
+            }
+        }
+        for family in FAMILIES {
+            let address = cluster.cluster_ip("test-service-2", family)?;
+            for resolver in Resolver::ALL {
+                let name = resolvers.name_of(cluster, &client(1), resolver, address)?;
+                ensure!(name == format!("test-service-2.default.{zone}"), "{resolver}: {name}");
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn every_resolver_works_with_the_search_lists_of_upstreams_cases() {
+    let resolvers = resolvers().unwrap();
+    in_lab(builder(), |cluster| {
+        let outside = both(|family| Ok(cluster.outside_ip(family)))?;
+        let kubernetes: BTreeSet<IpAddr> = ["10.96.0.1".parse()?].into();
+        let usual = "default.svc.cluster.local svc.cluster.local cluster.local";
+        let many: Vec<_> =
+            (0..20).map(|number| format!("s{number:02}.a-long-suffix.example.org")).collect();
+        for (what, text) in [
+            (
+                "a list of more than 6 domains and 256 characters",
+                format!("search {usual} {}\n", many.join(" ")),
+            ),
+            (
+                "an entry that is only a dot, and a label with underscore",
+                format!("search . _sip._tcp.abc_d.efg {usual}\n"),
+            ),
+        ] {
+            let file = format!("nameserver 10.96.0.10\n{text}options ndots:5\n");
+            let script = format!("printf '%s' '{file}' >/etc/resolv.conf");
+            cluster.exec(&client(1), &["sh", "-c", &script])?.checked()?;
+            for resolver in Resolver::ALL {
+                for (name, expected) in
+                    [("kubernetes.default", &kubernetes), ("www.example.com", &outside)]
+                {
+                    let found = resolvers.look_up(cluster, &client(1), resolver, name)?;
+                    ensure!(
+                        found.is_superset(expected),
+                        "{what}: {resolver} finds {found:?} for {name}"
+                    );
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Queries for addresses that the daemons have had, over all addresses and transports.
+fn asked(cluster: &Cluster, number: u8) -> Result<u64> {
+    let text = cluster.admin(number, "/metrics")?;
+    let lines = text.lines().filter(|line| {
+        line.starts_with("coredns_dns_requests_total{")
+            && (line.contains("type=\"A\"") || line.contains("type=\"AAAA\""))
+    });
+    lines.map(|line| Ok(line.rsplit(' ').next().unwrap_or_default().parse::<u64>()?)).sum()
+}
+
+/// Queries for `name` that reached the server outside.
+fn asked_outside(cluster: &Cluster, name: &str) -> Result<usize> {
+    let queries = cluster.upstream_queries()?;
+    let is_it = |query: &&String| query.to_ascii_lowercase().starts_with(&format!("{name}. "));
+    Ok(queries.iter().filter(is_it).count())
+}
+
+#[test]
+fn name_outside_costs_each_resolver_a_query_for_each_suffix() {
+    let resolvers = resolvers().unwrap();
+    in_lab(builder(), |cluster| {
+        let outside = both(|family| Ok(cluster.outside_ip(family)))?;
+        for resolver in Resolver::ALL {
+            let name = format!("{resolver}.example.com").to_lowercase();
+            let before = asked(cluster, 1)?;
+            let found = resolvers.look_up(cluster, &client(1), resolver, &name)?;
+            ensure!(found == outside, "{resolver}: {found:?}");
+            let queries = asked(cluster, 1)? - before;
+            // Three suffixes and the name itself, for A and for AAAA.
+            ensure!(queries == 8, "{resolver}: {queries} queries");
+            ensure!(asked_outside(cluster, &name)? == 2, "{resolver} asks outside");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn answer_for_thousands_of_endpoints_is_cut_fairly_and_whole_by_tcp() {
+    // 3,000 endpoints in slices of 100, as the controller makes them; none of them is there.
+    let slices: String = (0..30)
+        .map(|slice| {
+            let endpoints: Vec<_> = (0..100)
+                .map(|number| {
+                    format!("{{addresses: [10.200.{slice}.{number}], conditions: {{ready: true}}}}")
+                })
+                .collect();
+            format!(
+                "---\n{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, \
+                 metadata: {{name: many-{slice}, labels: {{kubernetes.io/service-name: many}}}}, \
+                 ports: [{{name: http, port: 80}}], endpoints: [{}]}}\n",
+                endpoints.join(", ")
+            )
+        })
+        .collect();
+    let manifests = service("many", "clusterIP: None, ports: [{name: http, port: 80}]") + &slices;
+    let resolvers = resolvers().unwrap();
+    in_lab(builder().manifests(manifests), |cluster| {
+        let all: BTreeSet<String> = (0..30)
+            .flat_map(|slice| (0..100).map(move |number| format!("10.200.{slice}.{number}")))
+            .collect();
+        let name = "many.default.svc.cluster.local.";
+        let lookup =
+            |options: &[&str]| cluster.lookup(&client(1), &[&[name, "A"], options].concat());
+        lookup(&["+tcp"]).answers(&all)?;
+        let mut seen = BTreeSet::new();
+        for _ in 0..60 {
+            let response = lookup(&["+notcp", "+ignore", "+bufsize=1232"]).ask()?;
+            ensure!(response.flags.contains("tc"), "cut without a word");
+            let sample = response.data();
+            ensure!(sample.len() >= 70 && sample.is_subset(&all), "{} of them", sample.len());
+            seen.extend(sample);
+        }
+        // Of 60 fair samples of 73 each some 2,300 are to be expected, give or take 25.
+        ensure!(seen.len() > 2100, "{} of 3000 in 60 answers", seen.len());
+        // Resolvers that fall back to TCP get all; every one gets an answer.
+        for resolver in Resolver::ALL {
+            let found = resolvers.look_up(cluster, &client(1), resolver, "many")?;
+            ensure!(!found.is_empty(), "{resolver} finds nothing");
+            let strings: BTreeSet<_> = found.iter().map(ToString::to_string).collect();
+            ensure!(strings.is_subset(&all), "{resolver}");
+            if matches!(resolver, Resolver::Go | Resolver::Dig) {
+                ensure!(strings == all, "{resolver} finds {} of them", strings.len());
+            }
+        }
+        Ok(())
+    });
+}
