@@ -52,10 +52,10 @@ fn of_names(names: &NameMatch) -> Interest {
 
 /// What a template looks at in its zones.
 pub(super) fn of_template(template: &Template) -> Interest {
-    match template.record_type {
-        RecordType::ANY => Interest::Everything,
-        record_type => Interest::Type(record_type),
+    if template.record_type == RecordType::ANY {
+        return Interest::Everything;
     }
+    Interest::Type(template.record_type)
 }
 
 /// Whether some name of a hosts file, or of the Corefile beside it, is in one of `zones`.
