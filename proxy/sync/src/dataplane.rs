@@ -22,11 +22,11 @@ pub(crate) trait Dataplane {
     /// Why a transaction was not taken.
     type Error: Error + 'static;
 
-    /// Writes `transaction`.
+    /// Writes `transaction`; says whether anybody else may have written meanwhile without being heard.
     ///
     /// # Errors
     /// Nothing of it was written.
-    fn commit(&mut self, transaction: &Transaction) -> Result<(), Self::Error>;
+    fn commit(&mut self, transaction: &Transaction) -> Result<Alone, Self::Error>;
 
     /// Whether `error` says that the kernel lacks the family of the transaction.
     fn lacks_family(error: &Self::Error) -> bool;
@@ -69,17 +69,17 @@ pub(crate) struct Nftables {
 impl Dataplane for Nftables {
     type Error = BackendError;
 
-    fn commit(&mut self, transaction: &Transaction) -> Result<(), BackendError> {
+    fn commit(&mut self, transaction: &Transaction) -> Result<Alone, BackendError> {
         let Self { kernel, silencer, flows: _, said } = self;
         match transaction.change {
-            Change::Elements { .. } => kernel.commit(transaction).map(drop),
+            Change::Elements { .. } => kernel.commit(transaction).map(|_| Alone::Yes),
             Change::Replace { .. } => said.during(transaction.family, |kept| {
                 let write = || kernel.commit_with(transaction, kept).map(drop);
                 match silencer.unheard(kernel, 1, write)? {
-                    (Ok(()), Alone::Yes) => Ok(()),
+                    (Ok(()), Alone::Yes) => Ok(Alone::Yes),
                     // Nobody listened, so this may have been undone: once more, with the monitor
                     // on.
-                    (Ok(()), Alone::No) => write(),
+                    (Ok(()), Alone::No) => write().map(|()| Alone::No),
                     (Err(error), _) => Err(error),
                 }
             }),

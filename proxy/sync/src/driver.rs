@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use podway_cluster_watch::publish::{Subscription, View};
+use podway_proxy_nft::monitor::Alone;
 use podway_proxy_nft::transaction::Transaction;
 use podway_proxy_plan::plan::{Family, ServicePlan};
 use podway_proxy_plan::planner::Changes;
@@ -263,9 +264,12 @@ impl<D: Dataplane> Driver<D> {
         let result = self.dataplane.commit(transaction);
         let took = started.elapsed();
         match result {
-            Ok(()) => {
+            Ok(alone) => {
                 self.reset(&reset);
                 self.in_step(transaction, took);
+                if alone == Alone::No {
+                    self.disturbed(family);
+                }
                 true
             }
             Err(error) if D::lacks_family(&error) => {
@@ -288,6 +292,16 @@ impl<D: Dataplane> Driver<D> {
                 false
             }
         }
+    }
+
+    /// Somebody else wrote while nobody listened, since the table of `written` was put in place: what
+    /// that was to the other family's, writing it whole undoes.
+    fn disturbed(&mut self, written: Family) {
+        let families = Family::ALL.into_iter().filter(|family| *family != written).collect();
+        self.touched(&Touch {
+            families,
+            by: "unknown, while another table was written".to_owned(),
+        });
     }
 
     /// Has the kernel forget flows of `family` that go where they may not any more.

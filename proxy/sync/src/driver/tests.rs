@@ -25,6 +25,8 @@ struct Fake {
     kernel: Arc<Mutex<FakeKernel>>,
     log: Arc<Mutex<Vec<String>>>,
     refusals: Arc<AtomicU32>,
+    /// How many whole writes somebody else writes beside.
+    strangers: Arc<AtomicU32>,
     /// How many looks at flows fail.
     deaf: Arc<AtomicU32>,
     /// What every refused frontend has counted.
@@ -45,7 +47,7 @@ enum FakeError {
 impl Dataplane for Fake {
     type Error = FakeError;
 
-    fn commit(&mut self, transaction: &Transaction) -> Result<(), FakeError> {
+    fn commit(&mut self, transaction: &Transaction) -> Result<Alone, FakeError> {
         if self.lacks_ip6 && transaction.family == Family::Ip6 {
             return Err(FakeError::NoFamily);
         }
@@ -60,7 +62,16 @@ impl Dataplane for Fake {
         self.log.lock().unwrap().push(format!("{} {kind} {outcome}", transaction.family));
         match told {
             Ok(_) => Err(FakeError::Told),
-            Err(_) => self.kernel.lock().unwrap().commit(transaction).map_err(FakeError::Refused),
+            Err(_) => {
+                let committed = self.kernel.lock().unwrap().commit(transaction);
+                committed.map_err(FakeError::Refused)?;
+                let stranger = kind == "whole"
+                    && self
+                        .strangers
+                        .try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                        .is_ok();
+                Ok(if stranger { Alone::No } else { Alone::Yes })
+            }
         }
     }
 
@@ -269,6 +280,21 @@ async fn touched_table_is_put_back_and_counted() {
     assert_eq!(bench.log(), ["ip whole written"]);
     bench.assert_metric("podway_table_repairs_total{ip_family=\"IPv4\"} 1");
     bench.assert_metric("podway_table_repairs_total{ip_family=\"IPv6\"} 0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_table_is_written_too_when_somebody_wrote_while_nobody_listened() {
+    let mut bench = Bench::start(Fake::default());
+    bench.publish(vec![service(1, Stack::Dual), slice(1, 2)]).await;
+    bench.pass(SECOND).await;
+    bench.log();
+    bench.fake.strangers.store(1, Ordering::SeqCst);
+    let touch = Touch { families: vec![Family::Ip], by: "nft (pid 1)".to_owned() };
+    bench.tell(Event::Touched(touch)).await;
+    bench.pass(SECOND).await;
+    assert_eq!(bench.log(), ["ip whole written", "ip6 whole written"]);
+    bench.pass(SECOND).await;
+    assert_eq!(bench.log(), [] as [&str; 0]);
 }
 
 #[tokio::test(start_paused = true)]
