@@ -20,6 +20,7 @@ use crate::name::{
 use crate::node::{Eligibility, Node, Pod};
 use crate::port::{Port, Protocol};
 use crate::service::Service;
+use crate::service_cidr::ServiceCidr;
 use crate::snapshot::Snapshot;
 
 mod service;
@@ -33,6 +34,7 @@ const HOSTNAMES: &[&str] = &["web-0", "web-1", "db-0"];
 const PORT_NAMES: &[&str] = &["http", "", "https", "dns-tcp"];
 const NODES: &[&str] = &["node-1", "node-2", "node-3.example.com"];
 const ZONES: &[&str] = &["zone-a", "zone-b"];
+const SERVICE_CIDRS: &[&str] = &["kubernetes", "more"];
 const ALIASES: &[&str] = &["www.example.com", "web.default.svc.cluster.local", "db"];
 
 /// Address family of a slice.
@@ -235,6 +237,15 @@ pub fn pod() -> impl Strategy<Value = Pod> {
     )
 }
 
+/// A `ServiceCIDR`.
+pub fn service_cidr() -> impl Strategy<Value = ServiceCidr> {
+    let cidr = (96..=98_u8).prop_filter_map("length fits", |second| {
+        IpNet::new(IpAddr::V4(Ipv4Addr::new(10, second, 0, 0)), 16).ok()
+    });
+    (name_of(SERVICE_CIDRS, LocalName::new), vec(cidr, 1..=1))
+        .prop_map(|(name, cidrs)| ServiceCidr { name, cidrs })
+}
+
 /// Any change. Slices of one name may move between Services, and objects may go that never came.
 pub fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
@@ -248,6 +259,8 @@ pub fn change() -> impl Strategy<Value = Change> {
         1 => node_name().prop_map(Change::NodeGone),
         2 => pod().prop_map(Change::Pod),
         1 => object_name().prop_map(Change::PodGone),
+        1 => service_cidr().prop_map(Change::ServiceCidr),
+        1 => name_of(SERVICE_CIDRS, LocalName::new).prop_map(Change::ServiceCidrGone),
     ]
 }
 

@@ -3,20 +3,24 @@
 //! The builder holds the newest state and is the only writer. Each batch of changes gives one new
 //! snapshot and the delta to the one before; a change that changes nothing leaves no trace in it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use rpds::RedBlackTreeMapSync;
+use serde::{Deserialize, Serialize};
+
 use crate::endpoint::EndpointSlice;
-use crate::name::{Namespace, NodeName, ObjectName, ServiceName};
+use crate::name::{LocalName, Namespace, NodeName, ObjectName, ServiceName};
 use crate::node::{Node, Pod};
 use crate::service::Service;
+use crate::service_cidr::ServiceCidr;
 use crate::snapshot::{Delta, ServiceEntry, Snapshot};
 
 #[cfg(test)]
 mod tests;
 
 /// One object that came, changed or went.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// The Service is now this.
     Service(Service),
@@ -38,6 +42,10 @@ pub enum Change {
     Pod(Pod),
     /// The Pod is gone.
     PodGone(ObjectName),
+    /// The `ServiceCIDR` is now this.
+    ServiceCidr(ServiceCidr),
+    /// The `ServiceCIDR` is gone.
+    ServiceCidrGone(LocalName),
 }
 
 /// Builds snapshots from changes.
@@ -74,6 +82,7 @@ impl Builder {
     }
 
     fn apply_one(&mut self, change: Change, delta: &mut Delta) {
+        let Snapshot { namespaces, nodes, pods, service_cidrs, .. } = &mut self.current;
         match change {
             Change::Service(service) => {
                 let name = service.name.clone();
@@ -91,40 +100,24 @@ impl Builder {
             Change::Slice(slice) => self.put_slice(slice, delta),
             Change::SliceGone(name) => self.drop_slice(&name, delta),
             Change::Namespace(name) => {
-                if !self.current.namespaces.contains_key(&name) {
-                    self.current.namespaces.insert_mut(name.clone(), ());
+                if !namespaces.contains_key(&name) {
+                    namespaces.insert_mut(name.clone(), ());
                     delta.namespaces.insert(name);
                 }
             }
             Change::NamespaceGone(name) => {
-                if self.current.namespaces.remove_mut(&name) {
+                if namespaces.remove_mut(&name) {
                     delta.namespaces.insert(name);
                 }
             }
-            Change::Node(node) => {
-                let name = node.name.clone();
-                if self.current.nodes.get(&name).map(AsRef::as_ref) != Some(&node) {
-                    self.current.nodes.insert_mut(name.clone(), Arc::new(node));
-                    delta.nodes.insert(name);
-                }
+            Change::Node(node) => put(nodes, node.name.clone(), node, &mut delta.nodes),
+            Change::NodeGone(name) => remove(nodes, name, &mut delta.nodes),
+            Change::Pod(pod) => put(pods, pod.name.clone(), pod, &mut delta.pods),
+            Change::PodGone(name) => remove(pods, name, &mut delta.pods),
+            Change::ServiceCidr(range) => {
+                put(service_cidrs, range.name.clone(), range, &mut delta.service_cidrs);
             }
-            Change::NodeGone(name) => {
-                if self.current.nodes.remove_mut(&name) {
-                    delta.nodes.insert(name);
-                }
-            }
-            Change::Pod(pod) => {
-                let name = pod.name.clone();
-                if self.current.pods.get(&name).map(AsRef::as_ref) != Some(&pod) {
-                    self.current.pods.insert_mut(name.clone(), Arc::new(pod));
-                    delta.pods.insert(name);
-                }
-            }
-            Change::PodGone(name) => {
-                if self.current.pods.remove_mut(&name) {
-                    delta.pods.insert(name);
-                }
-            }
+            Change::ServiceCidrGone(name) => remove(service_cidrs, name, &mut delta.service_cidrs),
         }
     }
 
@@ -169,5 +162,29 @@ impl Builder {
             self.current.services.insert_mut(name.clone(), Arc::new(entry));
         }
         delta.services.insert(name);
+    }
+}
+
+/// Puts `value` into `table` unless it stands there already.
+fn put<K: Ord + Clone, V: Eq>(
+    table: &mut RedBlackTreeMapSync<K, Arc<V>>,
+    key: K,
+    value: V,
+    changed: &mut BTreeSet<K>,
+) {
+    if table.get(&key).map(AsRef::as_ref) != Some(&value) {
+        table.insert_mut(key.clone(), Arc::new(value));
+        changed.insert(key);
+    }
+}
+
+/// Takes `key` out of `table`.
+fn remove<K: Ord, V>(
+    table: &mut RedBlackTreeMapSync<K, Arc<V>>,
+    key: K,
+    changed: &mut BTreeSet<K>,
+) {
+    if table.remove_mut(&key) {
+        changed.insert(key);
     }
 }

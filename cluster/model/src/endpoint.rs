@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::name::{Hostname, LocalName, NodeName, ObjectName, PortName, ServiceName};
 use crate::port::{Port, Protocol};
 
 /// One `EndpointSlice` of address type IPv4 or IPv6.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointSlice {
     /// Namespace and name of the slice.
     pub name: ObjectName,
@@ -24,7 +26,7 @@ pub struct EndpointSlice {
 }
 
 /// One port of a slice: where the endpoints listen for a Service port of the same name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointPort {
     /// Name of the Service port; empty for an unnamed one.
     pub name: PortName,
@@ -35,7 +37,7 @@ pub struct EndpointPort {
 }
 
 /// One endpoint of a slice.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Its address (`addresses[0]`; the API gives the others no meaning).
     pub address: IpAddr,
@@ -54,7 +56,7 @@ pub struct Endpoint {
 }
 
 /// Whether an endpoint may get traffic: `ready`, `serving` and `terminating` of the API as one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Condition {
     /// Ready. (`publishNotReadyAddresses` makes every endpoint so.)
     Ready {
@@ -96,7 +98,7 @@ impl Condition {
 }
 
 /// Topology hints of an endpoint (KEP-2433, KEP-3015).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Hints {
     /// Zones whose clients should prefer it; empty where it has no zone hint.
     pub zones: BTreeSet<Arc<str>>,

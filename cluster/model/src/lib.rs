@@ -10,8 +10,10 @@
 //! | [`service`] | Services |
 //! | [`endpoint`] | `EndpointSlice`s and their endpoints |
 //! | [`node`] | Nodes and Pods, as far as this node needs them |
+//! | [`service_cidr`] | ranges that ClusterIPs are given out of |
 //! | [`snapshot`] | one whole, immutable view of the cluster |
 //! | [`builder`] | changes in, snapshots out |
+//! | [`intern`] | texts that many objects share |
 //!
 //! With the feature `arbitrary`, the module of that name has strategies for property tests.
 #![forbid(unsafe_code)]
@@ -20,8 +22,10 @@
 pub mod arbitrary;
 pub mod builder;
 pub mod endpoint;
+pub mod intern;
 pub mod name;
 pub mod node;
 pub mod port;
 pub mod service;
+pub mod service_cidr;
 pub mod snapshot;

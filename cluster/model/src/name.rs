@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Longest DNS label in octets (RFC 1035 §2.3.4).
@@ -89,8 +90,17 @@ fn check_port_name(text: &str) -> Result<(), NameError> {
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $check:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "&str")]
         pub struct $name(Arc<str>);
+
+        impl TryFrom<&str> for $name {
+            type Error = NameError;
+
+            fn try_from(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
 
         impl $name {
             /// Checks `text` and makes the name.
@@ -106,6 +116,11 @@ macro_rules! name_type {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// The text itself, so that an equal one can take its place.
+            pub(crate) const fn shared_mut(&mut self) -> &mut Arc<str> {
+                &mut self.0
             }
         }
 
@@ -147,7 +162,7 @@ name_type! {
 /// Namespace and name of a Service.
 ///
 /// Ordered by namespace first, so that a namespace is one contiguous range.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceName {
     /// Namespace of the Service.
     pub namespace: Namespace,
@@ -172,7 +187,7 @@ impl fmt::Display for ServiceName {
 }
 
 /// Namespace and name of an object other than a Service (an `EndpointSlice`, a Pod).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectName {
     /// Namespace of the object.
     pub namespace: Namespace,

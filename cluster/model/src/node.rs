@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::name::{NodeName, ObjectName};
 
 /// One Node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Its name, the one that endpoints carry.
     pub name: NodeName,
@@ -23,7 +24,7 @@ pub struct Node {
 }
 
 /// Whether a node should get new traffic from load balancers (KEP-3836).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Eligibility {
     /// It should.
     #[default]
@@ -33,7 +34,7 @@ pub enum Eligibility {
 }
 
 /// One Pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
     /// Namespace and name.
     pub name: ObjectName,

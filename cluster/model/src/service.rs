@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::name::{PortName, ServiceName};
 use crate::port::{Port, Protocol};
 
 /// One Service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Namespace and name.
     pub name: ServiceName,
@@ -39,7 +40,7 @@ pub struct Service {
 }
 
 /// What stands for a Service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServiceKind {
     /// Virtual addresses, at most one of each family, primary first.
     ClusterIp(Vec<IpAddr>),
@@ -50,7 +51,7 @@ pub enum ServiceKind {
 }
 
 /// One port of a Service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServicePort {
     /// Name, unique within the Service; empty when it is the only port.
     pub name: PortName,
@@ -63,7 +64,7 @@ pub struct ServicePort {
 }
 
 /// Which endpoints may serve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum TrafficPolicy {
     /// All of the cluster.
     #[default]
@@ -73,7 +74,7 @@ pub enum TrafficPolicy {
 }
 
 /// Whether one client keeps its endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Affinity {
     /// Each connection chooses anew.
     #[default]
@@ -86,7 +87,7 @@ pub enum Affinity {
 }
 
 /// How clients are spread over the endpoints of a Service: our own annotations.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Spread {
     /// Annotation `podway.dev/hash`.
     pub choice: Choice,
@@ -102,7 +103,7 @@ pub const MAX_WEIGHT: u8 = 100;
 pub const DEFAULT_WEIGHT: u8 = 1;
 
 /// How an endpoint is chosen for a new connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Choice {
     /// At random.
     #[default]
@@ -113,7 +114,7 @@ pub enum Choice {
 }
 
 /// Addresses from outside the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct External {
     /// `spec.externalIPs`.
     pub addresses: Vec<IpAddr>,
@@ -128,7 +129,7 @@ pub struct External {
 }
 
 /// One address of a load balancer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadBalancerAddress {
     /// The address.
     pub address: IpAddr,
@@ -137,7 +138,7 @@ pub struct LoadBalancerAddress {
 }
 
 /// How a load balancer delivers (KEP-1860).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum LoadBalancerMode {
     /// Packets keep the load balancer's address as destination; the node handles it.
     #[default]
@@ -147,7 +148,7 @@ pub enum LoadBalancerMode {
 }
 
 /// Who programs a Service's traffic (KEP-2447).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ProxyOwner {
     /// This proxy.
     #[default]

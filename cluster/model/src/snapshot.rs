@@ -12,6 +12,7 @@ use crate::endpoint::EndpointSlice;
 use crate::name::{LocalName, Namespace, NodeName, ObjectName, ServiceName};
 use crate::node::{Node, Pod};
 use crate::service::Service;
+use crate::service_cidr::ServiceCidr;
 
 /// One whole view of the cluster.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub nodes: RedBlackTreeMapSync<NodeName, Arc<Node>>,
     /// Pods.
     pub pods: RedBlackTreeMapSync<ObjectName, Arc<Pod>>,
+    /// Ranges that ClusterIPs are given out of.
+    pub service_cidrs: RedBlackTreeMapSync<LocalName, Arc<ServiceCidr>>,
 }
 
 /// A Service with the slices that carry its name.
@@ -61,6 +64,8 @@ pub struct Delta {
     pub nodes: BTreeSet<NodeName>,
     /// Pods that changed.
     pub pods: BTreeSet<ObjectName>,
+    /// `ServiceCIDR`s that changed.
+    pub service_cidrs: BTreeSet<LocalName>,
 }
 
 impl Delta {
@@ -72,6 +77,7 @@ impl Delta {
             namespaces: snapshot.namespaces.keys().cloned().collect(),
             nodes: snapshot.nodes.keys().cloned().collect(),
             pods: snapshot.pods.keys().cloned().collect(),
+            service_cidrs: snapshot.service_cidrs.keys().cloned().collect(),
         }
     }
 
@@ -79,26 +85,33 @@ impl Delta {
     ///
     /// Visits only what the delta names.
     pub fn retain_differing(&mut self, before: &Snapshot, after: &Snapshot) {
-        let Self { services, namespaces, nodes, pods } = self;
+        let Self { services, namespaces, nodes, pods, service_cidrs } = self;
         services.retain(|name| before.services.get(name) != after.services.get(name));
         namespaces.retain(|name| before.namespaces.get(name) != after.namespaces.get(name));
         nodes.retain(|name| before.nodes.get(name) != after.nodes.get(name));
         pods.retain(|name| before.pods.get(name) != after.pods.get(name));
+        service_cidrs
+            .retain(|name| before.service_cidrs.get(name) != after.service_cidrs.get(name));
     }
 
     /// Adds the changes of a later step.
     pub fn merge(&mut self, later: Self) {
-        let Self { services, namespaces, nodes, pods } = later;
+        let Self { services, namespaces, nodes, pods, service_cidrs } = later;
         self.services.extend(services);
         self.namespaces.extend(namespaces);
         self.nodes.extend(nodes);
         self.pods.extend(pods);
+        self.service_cidrs.extend(service_cidrs);
     }
 
     /// Whether nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { services, namespaces, nodes, pods } = self;
-        services.is_empty() && namespaces.is_empty() && nodes.is_empty() && pods.is_empty()
+        let Self { services, namespaces, nodes, pods, service_cidrs } = self;
+        services.is_empty()
+            && namespaces.is_empty()
+            && nodes.is_empty()
+            && pods.is_empty()
+            && service_cidrs.is_empty()
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use podway_cluster_model::name::{PortName, ServiceName};
 use podway_cluster_model::service::Service;
 use podway_cluster_model::snapshot::{Delta, ServiceEntry, Snapshot};
@@ -22,8 +23,10 @@ use crate::policy::{PodDetection, Policy};
 #[derive(Debug)]
 pub struct Planner {
     policy: Policy,
+    /// The ranges of ClusterIPs that the operator gave; those of `ServiceCIDR`s come on top.
+    given_service_cidrs: Vec<IpNet>,
     node: NodeView,
-    /// Whether the node differs from the one that the plans were made for.
+    /// Whether the node or the policy differs from what the plans were made for.
     node_changed: bool,
     services: BTreeMap<ServiceName, Planned>,
     claims: Claims,
@@ -85,6 +88,7 @@ impl Planner {
             policy.cluster_cidrs.clone_from(&node.pod_cidrs);
         }
         Self {
+            given_service_cidrs: policy.service_cidrs.clone(),
             policy,
             node,
             node_changed: false,
@@ -102,6 +106,9 @@ impl Planner {
         if delta.nodes.contains(&self.node.name) {
             self.renew_node(snapshot);
         }
+        if !delta.service_cidrs.is_empty() {
+            self.renew_service_cidrs(snapshot);
+        }
         if self.node_changed {
             return self.replan(snapshot);
         }
@@ -111,6 +118,7 @@ impl Planner {
     /// Follows `snapshot`, whatever it differs by: for start and repair.
     pub fn replan(&mut self, snapshot: &Snapshot) -> Changes {
         self.renew_node(snapshot);
+        self.renew_service_cidrs(snapshot);
         self.node_changed = false;
         let services = self.services.keys().chain(snapshot.services.keys()).cloned().collect();
         self.plan_services(snapshot, services)
@@ -119,6 +127,16 @@ impl Planner {
     /// Takes note of the addresses found on the node's interfaces; counts from the next update on.
     pub fn set_interfaces(&mut self, interfaces: Vec<IpAddr>) {
         self.set_node(self.node.clone().with_interfaces(interfaces));
+    }
+
+    /// Takes over other choices of the operator; they count from the next update on.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.given_service_cidrs.clone_from(&policy.service_cidrs);
+        self.policy = policy;
+        if self.policy.pods == PodDetection::NodeCidrs {
+            self.policy.cluster_cidrs.clone_from(&self.node.pod_cidrs);
+        }
+        self.node_changed = true;
     }
 
     /// The current plans, ordered by name.
@@ -174,6 +192,14 @@ impl Planner {
     fn renew_node(&mut self, snapshot: &Snapshot) {
         let object = snapshot.nodes.get(&self.node.name).map(AsRef::as_ref);
         self.set_node(self.node.clone().with_object(object));
+    }
+
+    /// Takes over the ranges of ClusterIPs; no plan of a Service depends on them.
+    fn renew_service_cidrs(&mut self, snapshot: &Snapshot) {
+        let of_objects = snapshot.service_cidrs.values().flat_map(|range| &range.cidrs);
+        let all: Vec<IpNet> = self.given_service_cidrs.iter().chain(of_objects).copied().collect();
+        // The kernel refuses one range inside another.
+        self.policy.service_cidrs = IpNet::aggregate(&all);
     }
 
     fn set_node(&mut self, node: NodeView) {

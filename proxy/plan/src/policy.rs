@@ -29,6 +29,8 @@ pub struct Policy {
     /// The field lets anybody who may write a Service take over any address (CVE-2020-8554).
     pub allow_external_ips: Vec<IpNet>,
     /// Ranges that ClusterIPs are given out of; what no Service has of them is dropped.
+    ///
+    /// The planner adds those of the cluster's `ServiceCIDR` objects.
     pub service_cidrs: Vec<IpNet>,
     /// What happens at a ClusterIP's ports that its Service does not have.
     pub unknown_ports: UnknownPorts,

@@ -13,6 +13,7 @@ use crate::process;
 
 /// Crates that only compute.
 pub(super) const PURE: &[&str] = &[
+    "cluster/archive",
     "cluster/model",
     "dns/cache",
     "dns/corefile",
@@ -50,8 +51,9 @@ enum MayUse {
 /// One row for each crate, by folder. A crate without a row is a finding: adding one is a
 /// decision about the architecture.
 const MAY_USE: &[(&str, MayUse)] = &[
+    ("cluster/archive", MayUse::Only(&["cluster/model"])),
     ("cluster/model", MayUse::Only(&[])),
-    ("cluster/watch", MayUse::Only(&["cluster/model"])),
+    ("cluster/watch", MayUse::Only(&["cluster/archive", "cluster/model"])),
     ("dns/cache", MayUse::Only(&[])),
     ("dns/corefile", MayUse::Only(&["cluster/model"])),
     ("dns/plugin", MayUse::Only(&["dns/corefile"])),

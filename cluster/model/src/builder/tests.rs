@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::arbitrary;
 use crate::endpoint::{Condition, Endpoint, Hints};
+use crate::name::LocalName;
 use crate::service::{Affinity, External, ProxyOwner, ServiceKind, TrafficPolicy};
 
 fn service_name(name: &str) -> ServiceName {
@@ -50,8 +51,10 @@ fn slice(name: &str, service: &str, addresses: &[&str]) -> EndpointSlice {
 
 /// Names of the Services in `delta`, which must name nothing else.
 fn services_only(delta: &Delta) -> Vec<String> {
-    let Delta { services, namespaces, nodes, pods } = delta;
-    assert!(namespaces.is_empty() && nodes.is_empty() && pods.is_empty(), "{delta:?}");
+    let Delta { services, namespaces, nodes, pods, service_cidrs } = delta;
+    let others_are_empty =
+        namespaces.is_empty() && nodes.is_empty() && pods.is_empty() && service_cidrs.is_empty();
+    assert!(others_are_empty, "{delta:?}");
     services.iter().map(|name| name.name.to_string()).collect()
 }
 
@@ -81,6 +84,7 @@ fn what_goes_without_having_come_leaves_no_trace() {
         Change::NamespaceGone(Namespace::new("shop").unwrap()),
         Change::NodeGone(NodeName::new("node-1").unwrap()),
         Change::PodGone(slice_name("web-0")),
+        Change::ServiceCidrGone(LocalName::new("kubernetes").unwrap()),
     ]);
     assert!(delta.is_empty());
     assert_eq!(snapshot.generation, 0);
@@ -194,6 +198,7 @@ struct EndState {
     namespaces: BTreeSet<Namespace>,
     nodes: BTreeMap<NodeName, Node>,
     pods: BTreeMap<ObjectName, Pod>,
+    service_cidrs: BTreeMap<LocalName, ServiceCidr>,
 }
 
 impl EndState {
@@ -217,13 +222,18 @@ impl EndState {
             Change::NodeGone(name) => drop(self.nodes.remove(&name)),
             Change::Pod(pod) => drop(self.pods.insert(pod.name.clone(), pod)),
             Change::PodGone(name) => drop(self.pods.remove(&name)),
+            Change::ServiceCidr(range) => {
+                drop(self.service_cidrs.insert(range.name.clone(), range));
+            }
+            Change::ServiceCidrGone(name) => drop(self.service_cidrs.remove(&name)),
         }
     }
 
     /// The state as changes, in the opposite order of arrival that histories tend to have.
     fn into_changes(self) -> Vec<Change> {
-        let Self { services, slices, namespaces, nodes, pods } = self;
+        let Self { services, slices, namespaces, nodes, pods, service_cidrs } = self;
         let mut changes: Vec<Change> = pods.into_values().map(Change::Pod).collect();
+        changes.extend(service_cidrs.into_values().map(Change::ServiceCidr));
         changes.extend(nodes.into_values().map(Change::Node));
         changes.extend(slices.into_values().map(Change::Slice));
         changes.extend(services.into_values().map(Change::Service));
@@ -237,6 +247,7 @@ fn assert_same(left: &Snapshot, right: &Snapshot) {
     assert_eq!(left.namespaces, right.namespaces);
     assert_eq!(left.nodes, right.nodes);
     assert_eq!(left.pods, right.pods);
+    assert_eq!(left.service_cidrs, right.service_cidrs);
 }
 
 /// Keys whose values differ, found by visiting everything.
@@ -254,6 +265,7 @@ fn full_comparison(before: &Snapshot, after: &Snapshot) -> Delta {
         namespaces: differing(&before.namespaces, &after.namespaces),
         nodes: differing(&before.nodes, &after.nodes),
         pods: differing(&before.pods, &after.pods),
+        service_cidrs: differing(&before.service_cidrs, &after.service_cidrs),
     }
 }
 

@@ -1,0 +1,118 @@
+use std::sync::Arc;
+
+use podway_cluster_model::arbitrary;
+use podway_cluster_model::builder::Builder;
+use podway_cluster_model::endpoint::{Condition, Endpoint, EndpointPort, EndpointSlice, Hints};
+use podway_cluster_model::name::{
+    Hostname, LocalName, Namespace, NodeName, ObjectName, PortName, ServiceName,
+};
+use podway_cluster_model::port::{Port, Protocol};
+use proptest::prelude::*;
+
+use super::*;
+
+fn written(changes: Vec<Change>) -> (Arc<Snapshot>, Vec<u8>) {
+    let (snapshot, _) = Builder::new().apply(changes);
+    let bytes = write(&snapshot, 1_800_000_000, "podway test").unwrap();
+    (snapshot, bytes)
+}
+
+fn sample() -> Vec<Change> {
+    let name = |name: &str| ObjectName::new("shop", name).unwrap();
+    vec![
+        Change::Namespace(Namespace::new("shop").unwrap()),
+        Change::Slice(EndpointSlice {
+            name: name("web-a"),
+            service: ServiceName::new("shop", "web").unwrap(),
+            ports: vec![EndpointPort {
+                name: PortName::new("http").unwrap(),
+                protocol: Protocol::Tcp,
+                port: Port::new(8080).unwrap(),
+            }],
+            endpoints: vec![Endpoint {
+                address: "10.244.1.1".parse().unwrap(),
+                condition: Condition::Ready { terminating: false },
+                hostname: Some(Hostname::new("web-0").unwrap()),
+                node: Some(NodeName::new("node-1").unwrap()),
+                pod: Some(LocalName::new("web-0").unwrap()),
+                zone: Some(Arc::from("zone-a")),
+                hints: Hints { zones: [Arc::from("zone-a")].into(), ..Hints::default() },
+            }],
+        }),
+    ]
+}
+
+fn same(left: &Snapshot, right: &Snapshot) -> bool {
+    left.services == right.services
+        && left.namespaces == right.namespaces
+        && left.nodes == right.nodes
+        && left.pods == right.pods
+        && left.service_cidrs == right.service_cidrs
+}
+
+proptest! {
+    #[test]
+    fn what_is_read_is_what_was_written(history in arbitrary::changes(40)) {
+        let (snapshot, bytes) = written(history);
+        let archive = read(&bytes).unwrap();
+        prop_assert_eq!(archive.header.objects, archive.changes.len() as u64);
+        let (again, _) = Builder::new().apply(archive.changes);
+        prop_assert!(same(&again, &snapshot));
+    }
+
+    #[test]
+    fn a_changed_byte_is_never_believed(
+        history in arbitrary::changes(10),
+        place in any::<prop::sample::Index>(),
+        change in 1..=u8::MAX,
+    ) {
+        let (_, mut bytes) = written(history);
+        let place = place.index(bytes.len());
+        bytes[place] ^= change;
+        prop_assert!(read(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_cut_archive_is_never_believed(
+        history in arbitrary::changes(10),
+        place in any::<prop::sample::Index>(),
+    ) {
+        let (_, bytes) = written(history);
+        prop_assert!(read(&bytes[..place.index(bytes.len())]).is_err());
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let mut archive = MAGIC.to_vec();
+        archive.extend_from_slice(&VERSION.to_le_bytes());
+        archive.extend_from_slice(&Sha256::digest(&bytes));
+        archive.extend_from_slice(&bytes);
+        drop(read(&archive));
+    }
+}
+
+#[test]
+fn another_version_and_other_files_are_told_apart() {
+    let (_, mut bytes) = written(sample());
+    assert!(matches!(read(b"{}"), Err(ReadError::Foreign)));
+    bytes[8] = 200;
+    let error = read(&bytes).unwrap_err();
+    assert_eq!(error.to_string(), "has format version 200, and this podway reads version 1");
+}
+
+/// The encoding follows the types; when this fails, [`VERSION`] must change with it.
+#[test]
+fn the_encoding_is_that_of_its_version() {
+    let encoded: Vec<String> = sample()
+        .iter()
+        .map(|change| HEXLOWER.encode(&postcard::to_allocvec(change).unwrap()))
+        .collect();
+    assert_eq!(encoded, ENCODED_IN_VERSION_1);
+}
+
+/// [`sample`] as version 1 encodes it.
+const ENCODED_IN_VERSION_1: [&str; 2] = [
+    "040473686f70",
+    "020473686f70057765622d610473686f700377656201046874747000903f01000af40101000001057765622d30\
+     01066e6f64652d3101057765622d3001067a6f6e652d6101067a6f6e652d6100",
+];

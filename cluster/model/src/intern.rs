@@ -1,0 +1,167 @@
+//! Texts that many objects share, each kept once.
+//!
+//! A cluster has few Nodes, zones, Namespaces and port names and very many endpoints that name them.
+//! Names of Pods are their own and stay as they are.
+
+use std::collections::HashSet;
+use std::mem;
+use std::sync::Arc;
+
+use crate::builder::Change;
+use crate::endpoint::{Endpoint, EndpointSlice};
+use crate::name::{ObjectName, PortName, ServiceName};
+use crate::service::Service;
+
+/// Fewest texts before those that nobody else holds are looked for.
+const FIRST_SWEEP: usize = 4096;
+
+/// Texts that many objects share.
+#[derive(Debug)]
+pub struct Interner {
+    texts: HashSet<Arc<str>>,
+    /// How many texts there may be before the unused ones are dropped.
+    sweep_at: usize,
+}
+
+impl Default for Interner {
+    fn default() -> Self {
+        Self { texts: HashSet::new(), sweep_at: FIRST_SWEEP }
+    }
+}
+
+impl Interner {
+    /// Makes `change` share the texts that other objects have too.
+    pub fn change(&mut self, change: &mut Change) {
+        match change {
+            Change::Service(service) => self.service(service),
+            Change::Slice(slice) => self.slice(slice),
+            Change::Pod(pod) => {
+                self.object_name(&mut pod.name);
+                pod.node.iter_mut().for_each(|node| self.text(node.shared_mut()));
+            }
+            Change::Namespace(name) => self.text(name.shared_mut()),
+            // One of each at most, or used once.
+            Change::Node(_)
+            | Change::ServiceCidr(_)
+            | Change::ServiceGone(_)
+            | Change::SliceGone(_)
+            | Change::NamespaceGone(_)
+            | Change::NodeGone(_)
+            | Change::PodGone(_)
+            | Change::ServiceCidrGone(_) => {}
+        }
+        self.sweep();
+    }
+
+    fn service(&mut self, service: &mut Service) {
+        self.service_name(&mut service.name);
+        service.ports.iter_mut().for_each(|port| self.port_name(&mut port.name));
+        service.ports.shrink_to_fit();
+    }
+
+    fn slice(&mut self, slice: &mut EndpointSlice) {
+        self.object_name(&mut slice.name);
+        self.service_name(&mut slice.service);
+        slice.ports.iter_mut().for_each(|port| self.port_name(&mut port.name));
+        slice.ports.shrink_to_fit();
+        slice.endpoints.iter_mut().for_each(|endpoint| self.endpoint(endpoint));
+        slice.endpoints.shrink_to_fit();
+    }
+
+    fn endpoint(&mut self, endpoint: &mut Endpoint) {
+        let Endpoint { hostname, node, pod, zone, hints, .. } = endpoint;
+        node.iter_mut().for_each(|node| self.text(node.shared_mut()));
+        zone.iter_mut().for_each(|zone| self.text(zone));
+        // The host name of a StatefulSet's pod is the pod's name.
+        if let (Some(hostname), Some(pod)) = (hostname, pod)
+            && hostname.as_str() == pod.as_str()
+        {
+            *hostname.shared_mut() = Arc::clone(pod.shared_mut());
+        }
+        hints.zones = mem::take(&mut hints.zones)
+            .into_iter()
+            .map(|mut zone| {
+                self.text(&mut zone);
+                zone
+            })
+            .collect();
+        hints.nodes = mem::take(&mut hints.nodes)
+            .into_iter()
+            .map(|mut node| {
+                self.text(node.shared_mut());
+                node
+            })
+            .collect();
+    }
+
+    fn service_name(&mut self, name: &mut ServiceName) {
+        self.text(name.namespace.shared_mut());
+        self.text(name.name.shared_mut());
+    }
+
+    fn object_name(&mut self, name: &mut ObjectName) {
+        self.text(name.namespace.shared_mut());
+    }
+
+    fn port_name(&mut self, name: &mut PortName) {
+        self.text(name.shared_mut());
+    }
+
+    /// Puts the shared text in the place of `text`.
+    fn text(&mut self, text: &mut Arc<str>) {
+        match self.texts.get(text) {
+            Some(shared) => *text = Arc::clone(shared),
+            None => drop(self.texts.insert(Arc::clone(text))),
+        }
+    }
+
+    /// Drops the texts that nobody else holds, whenever there are twice as many as were in use.
+    fn sweep(&mut self) {
+        if self.texts.len() >= self.sweep_at {
+            self.texts.retain(|text| Arc::strong_count(text) > 1);
+            self.sweep_at = (self.texts.len() * 2).max(FIRST_SWEEP);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::arbitrary;
+    use crate::name::Namespace;
+
+    proptest! {
+        #[test]
+        fn sharing_changes_no_object(changes in arbitrary::changes(40)) {
+            let mut interner = Interner::default();
+            for change in changes {
+                let mut shared = change.clone();
+                interner.change(&mut shared);
+                prop_assert_eq!(shared, change);
+            }
+        }
+    }
+
+    #[test]
+    fn equal_texts_are_one() {
+        let mut interner = Interner::default();
+        let [first, second] = ["shop", "shop"].map(|text| {
+            let mut change = Change::Namespace(Namespace::new(text).unwrap());
+            interner.change(&mut change);
+            let Change::Namespace(name) = change else { panic!("{change:?}") };
+            name
+        });
+        assert!(std::ptr::eq(first.as_str(), second.as_str()));
+    }
+
+    #[test]
+    fn texts_that_nobody_uses_are_dropped() {
+        let mut interner = Interner::default();
+        for number in 0..FIRST_SWEEP * 3 {
+            interner.change(&mut Change::Namespace(Namespace::new(&format!("n{number}")).unwrap()));
+        }
+        assert!(interner.texts.len() < FIRST_SWEEP, "{}", interner.texts.len());
+    }
+}
