@@ -19,13 +19,14 @@ mod address;
 mod external;
 mod node;
 mod service;
+mod service_cidr;
 mod slice;
 mod spread;
 #[cfg(test)]
 mod tests;
 
 /// Namespace of an object that names none, as for `kubectl`.
-const DEFAULT_NAMESPACE: &str = "default";
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 
 /// What became of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,9 @@ pub(crate) fn convert<I>(object: Object<I>) -> Conversion {
         ObjectKind::Namespace => namespace(object).map(Change::Namespace),
         ObjectKind::Node => node::convert_node(object, &mut checker).map(Change::Node),
         ObjectKind::Pod => node::convert_pod(object, &mut checker).map(Change::Pod),
+        ObjectKind::ServiceCidr => {
+            service_cidr::convert(object, &mut checker).map(Change::ServiceCidr)
+        }
     };
     let change = checker.keep(change);
     let rejections = checker
@@ -78,6 +82,7 @@ fn kind_of<I>(object: &Object<I>) -> Option<ObjectKind> {
         ("v1", "Namespace") => Some(ObjectKind::Namespace),
         ("v1", "Node") => Some(ObjectKind::Node),
         ("v1", "Pod") => Some(ObjectKind::Pod),
+        ("networking.k8s.io/v1", "ServiceCIDR") => Some(ObjectKind::ServiceCidr),
         ("discovery.k8s.io/v1", "EndpointSlice") => Some(ObjectKind::EndpointSlice),
         _ => None,
     }
@@ -93,7 +98,7 @@ fn described_kind<I>(object: &Object<I>) -> String {
 }
 
 /// Namespace and name as written, for rejections.
-fn described_name(kind: ObjectKind, metadata: &Field<Metadata>) -> String {
+pub(crate) fn described_name(kind: ObjectKind, metadata: &Field<Metadata>) -> String {
     let (mut namespace, mut name) = (DEFAULT_NAMESPACE, "(no name)");
     if let Field::Is(metadata) = metadata {
         if let Field::Is(text) = &metadata.namespace {
@@ -107,7 +112,7 @@ fn described_name(kind: ObjectKind, metadata: &Field<Metadata>) -> String {
         ObjectKind::Service | ObjectKind::EndpointSlice | ObjectKind::Pod => {
             format!("{}/{}", quotable(namespace), quotable(name))
         }
-        ObjectKind::Namespace | ObjectKind::Node => quotable(name),
+        ObjectKind::Namespace | ObjectKind::Node | ObjectKind::ServiceCidr => quotable(name),
     }
 }
 

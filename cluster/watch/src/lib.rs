@@ -4,13 +4,16 @@
 //! to whoever subscribed.
 //!
 //! ```text
-//! file -> document -> convert -> Manifests -> Builder -> Publisher -> Subscription
-//!         (decode)    (check)    (compare)    (model)    (merge)
+//! file -> document --+            +-> Manifests (compare) --+
+//!         (decode)   +-> convert -+                         +-> Builder -> Publisher -> Subscription
+//! API server -> event -+ (check)  +-> Store (completeness) -+   (model)    (merge)
 //! ```
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`api`] | the API server as a source |
 //! | [`manifests`] | the folder of manifests as a source |
+//! | [`disk`] | the last complete view in a file |
 //! | [`publish`] | handing each new snapshot to every subscriber |
 //! | [`rejection`] | what is wrong with an object |
 //! | [`report`] | what is wrong with a source now, logged and counted |
@@ -19,9 +22,13 @@
 //! | `convert` | objects to changes of the model, a pure function |
 #![forbid(unsafe_code)]
 
+pub mod api;
+mod causes;
 mod convert;
+pub mod disk;
 mod document;
 mod field;
+mod key;
 pub mod manifests;
 mod object;
 mod path;

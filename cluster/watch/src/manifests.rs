@@ -18,12 +18,12 @@ use podway_cluster_model::builder::Change;
 
 use crate::convert::Conversion;
 use crate::document::{Format, ParseFault, parse};
+use crate::key::ObjectKey;
 use crate::rejection::Rejection;
 use crate::report::{Problem, Update};
 
 mod folder;
 mod follow;
-mod key;
 mod namespaces;
 mod settle;
 #[cfg(test)]
@@ -31,7 +31,6 @@ mod tests;
 
 pub use folder::FolderError;
 pub use follow::{FollowError, ManifestWatch, load, spawn};
-use key::ObjectKey;
 use namespaces::Namespaces;
 
 /// Name of a file in the folder.

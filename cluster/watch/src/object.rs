@@ -19,6 +19,10 @@ pub(crate) struct Object<I> {
     pub(crate) endpoints: List<Endpoint>,
     pub(crate) ports: List<Port>,
     pub(crate) items: Field<Vec<I>>,
+    // Status
+    pub(crate) code: Field<i64>,
+    pub(crate) reason: Field<String>,
+    pub(crate) message: Field<String>,
 }
 
 impl<I> Default for Object<I> {
@@ -33,6 +37,9 @@ impl<I> Default for Object<I> {
             endpoints: Field::Absent,
             ports: Field::Absent,
             items: Field::Absent,
+            code: Field::Absent,
+            reason: Field::Absent,
+            message: Field::Absent,
         }
     }
 }
@@ -59,6 +66,8 @@ mapping! {
         labels: Field<Labels>,
         annotations: Field<Annotations>,
         creation_timestamp: Field<String>,
+        resource_version: Field<String>,
+        r#continue: Field<String>,
         deletion_timestamp: Field<String>,
     }
 }
@@ -82,10 +91,14 @@ mapping! {
         weights: Field<String>,
         #[serde(rename = "podway.dev/hash")]
         hash: Field<String>,
+        #[serde(rename = "endpoints.kubernetes.io/last-change-trigger-time")]
+        trigger_time: Field<String>,
+        #[serde(rename = "k8s.io/initial-events-end")]
+        initial_events_end: Field<String>,
     }
 }
 mapping! {
-    /// `spec` of a Service, a Node or a Pod.
+    /// `spec` of a Service, a Node, a Pod or a `ServiceCIDR`.
     Spec {
         // Service
         r#type: Field<String>,
@@ -112,6 +125,8 @@ mapping! {
         // Pod
         node_name: Field<String>,
         host_network: Field<bool>,
+        // ServiceCIDR
+        cidrs: List<String>,
     }
 }
 mapping! {

@@ -5,7 +5,7 @@
 //! snapshot, and the first view of a subscriber names everything in it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use podway_cluster_model::snapshot::{Delta, Snapshot};
 use thiserror::Error;
@@ -24,7 +24,32 @@ pub struct View {
     pub delta: Delta,
     /// When the oldest of the merged changes was seen: the start of their latency.
     pub oldest_change: Instant,
+    /// What made the cluster write the slices that changed, as far as they say it.
+    ///
+    /// Those of the subscriber's first view are left out: they happened before it looked.
+    pub triggers: Vec<Trigger>,
 }
+
+/// A change of a Pod or a Service that led to a changed slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trigger {
+    /// Family of the slice.
+    pub family: SliceFamily,
+    /// When it happened, by the clock of the controller.
+    pub at: SystemTime,
+}
+
+/// Family of the addresses in a slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SliceFamily {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+/// Most triggers that wait for one subscriber; more say nothing new of the latency.
+const MAX_TRIGGERS: usize = 4096;
 
 /// Why a bounded wait gave no view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -69,6 +94,7 @@ struct Shared {
 struct Published {
     snapshot: Arc<Snapshot>,
     changed_at: Instant,
+    triggers: Vec<Trigger>,
 }
 
 /// What waits for one subscriber, and how it is woken.
@@ -95,6 +121,7 @@ struct Pending {
     /// Merged deltas; not gathered before the first view, which names everything anyway.
     delta: Delta,
     oldest_change: Instant,
+    triggers: Vec<Trigger>,
 }
 
 impl Publisher {
@@ -121,16 +148,28 @@ impl Publisher {
     ///
     /// The first call says that the snapshot is complete. Later calls with an empty delta do nothing.
     pub fn publish(&self, snapshot: &Arc<Snapshot>, delta: &Delta, changed_at: Instant) {
+        self.publish_triggered(snapshot, delta, changed_at, Vec::new());
+    }
+
+    /// As [`Self::publish`], with what made the cluster write the changed slices.
+    pub fn publish_triggered(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        delta: &Delta,
+        changed_at: Instant,
+        triggers: Vec<Trigger>,
+    ) {
         let mut shared = lock(&self.feed.shared);
         if shared.latest.is_some() && delta.is_empty() {
             return;
         }
-        let published = Published { snapshot: Arc::clone(snapshot), changed_at };
+        let mut published = Published { snapshot: Arc::clone(snapshot), changed_at, triggers };
         shared.mailboxes.retain(|mailbox| {
             let Some(mailbox) = mailbox.upgrade() else { return false };
             mailbox.put(&published, delta);
             true
         });
+        published.triggers = Vec::new();
         shared.latest = Some(published);
     }
 }
@@ -154,6 +193,7 @@ impl Feed {
             snapshot: Arc::clone(&published.snapshot),
             delta: Delta::default(),
             oldest_change: published.changed_at,
+            triggers: Vec::new(),
         });
         let slot = Slot { pending, started: false, closed: shared.closed };
         let mailbox = Arc::new(Mailbox {
@@ -218,11 +258,14 @@ impl Mailbox {
             snapshot: Arc::clone(&published.snapshot),
             delta: Delta::default(),
             oldest_change: published.changed_at,
+            triggers: Vec::new(),
         });
         pending.snapshot = Arc::clone(&published.snapshot);
         pending.oldest_change = pending.oldest_change.min(published.changed_at);
         if started {
             pending.delta.merge(delta.clone());
+            let room = MAX_TRIGGERS.saturating_sub(pending.triggers.len());
+            pending.triggers.extend(published.triggers.iter().take(room));
         }
         drop(slot);
         self.wake();
@@ -247,9 +290,9 @@ fn take(mut slot: MutexGuard<'_, Slot>) -> Result<View, NoView> {
     };
     let first = !std::mem::replace(&mut slot.started, true);
     drop(slot);
-    let Pending { snapshot, delta, oldest_change } = pending;
+    let Pending { snapshot, delta, oldest_change, triggers } = pending;
     let delta = if first { Delta::everything(&snapshot) } else { delta };
-    Ok(View { snapshot, delta, oldest_change })
+    Ok(View { snapshot, delta, oldest_change, triggers })
 }
 
 /// Locks; no code that holds one of our locks can leave its data half changed.

@@ -25,12 +25,20 @@ pub enum ObjectKind {
     Node,
     /// `v1` Pod.
     Pod,
+    /// `networking.k8s.io/v1` `ServiceCIDR`.
+    ServiceCidr,
 }
 
 impl ObjectKind {
     /// Every kind that is read.
-    pub const ALL: [Self; 5] =
-        [Self::Service, Self::EndpointSlice, Self::Namespace, Self::Node, Self::Pod];
+    pub const ALL: [Self; 6] = [
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Namespace,
+        Self::Node,
+        Self::Pod,
+        Self::ServiceCidr,
+    ];
 
     /// Its name in lower case, as `kubectl` takes it.
     #[must_use]
@@ -41,6 +49,7 @@ impl ObjectKind {
             Self::Namespace => "namespace",
             Self::Node => "node",
             Self::Pod => "pod",
+            Self::ServiceCidr => "servicecidr",
         }
     }
 }
@@ -235,7 +244,12 @@ impl fmt::Display for Found {
 
 /// As much of `text` as a reason repeats.
 pub(crate) fn quotable(text: &str) -> String {
-    match text.char_indices().nth(MAX_QUOTED_CHARACTERS) {
+    quotable_at(text, MAX_QUOTED_CHARACTERS)
+}
+
+/// The first `most` characters of `text`.
+pub(crate) fn quotable_at(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

@@ -39,6 +39,18 @@ pub enum Problem {
         /// What is wrong.
         rejection: Rejection,
     },
+    /// An object that the API server sent, or a part of one, is not used.
+    Served {
+        /// What is wrong.
+        rejection: Rejection,
+    },
+    /// The API server shows no objects of a kind, and the view does without.
+    Unavailable {
+        /// The kind.
+        kind: ObjectKind,
+        /// Why.
+        reason: String,
+    },
     /// An object is not used because it stands elsewhere too.
     Shadowed {
         /// Name of the file in the folder.
@@ -59,6 +71,10 @@ impl fmt::Display for Problem {
             }
             Self::File { file, position: None, reason } => write!(formatter, "{file}: {reason}"),
             Self::Object { file, rejection } => write!(formatter, "{file}: {rejection}"),
+            Self::Served { rejection } => rejection.fmt(formatter),
+            Self::Unavailable { kind, reason } => {
+                write!(formatter, "no object of kind {kind} is shown: {reason}")
+            }
             Self::Shadowed { file, object, by } if file == by => {
                 write!(formatter, "{file}: {object}: stands twice; the first is used")
             }
@@ -91,6 +107,27 @@ pub struct Counts {
     pub shadowed: usize,
     /// Objects of kinds that are not read, by API version and kind.
     pub ignored: BTreeMap<String, usize>,
+    /// Kinds of which the API server shows no objects.
+    pub unavailable: BTreeSet<ObjectKind>,
+}
+
+impl Counts {
+    /// Counts the object of `rejection` unless it is the one that was counted last.
+    fn reject<'a>(
+        &mut self,
+        last: &mut Option<(Option<&'a String>, &'a Rejection)>,
+        file: Option<&'a String>,
+        rejection: &'a Rejection,
+    ) {
+        // Ordered by file, kind and object, so all of one object stand together.
+        let same = last.is_some_and(|(last_file, last)| {
+            last_file == file && last.kind == rejection.kind && last.object == rejection.object
+        });
+        if !same {
+            *self.rejected.entry(rejection.kind).or_default() += 1;
+            *last = Some((file, rejection));
+        }
+    }
 }
 
 /// What is wrong with the source now, for whoever asks. Clones show the same.
@@ -123,13 +160,12 @@ impl Reports {
                 Problem::Folder { .. } => counts.folder_lost = true,
                 Problem::File { .. } => counts.files += 1,
                 Problem::Shadowed { .. } => counts.shadowed += 1,
+                Problem::Unavailable { kind, .. } => drop(counts.unavailable.insert(*kind)),
                 Problem::Object { file, rejection } => {
-                    // Ordered by file, kind and object, so all of one object stand together.
-                    let object = Some((file, rejection.kind, &rejection.object));
-                    if last_rejected != object {
-                        *counts.rejected.entry(rejection.kind).or_default() += 1;
-                        last_rejected = object;
-                    }
+                    counts.reject(&mut last_rejected, Some(file), rejection);
+                }
+                Problem::Served { rejection } => {
+                    counts.reject(&mut last_rejected, None, rejection);
                 }
             }
         }
@@ -169,19 +205,25 @@ fn log(update: &Update) {
             Problem::Object { file, rejection } => {
                 warn!(file, %rejection, "object not used, or not all of it");
             }
+            Problem::Served { rejection } => {
+                warn!(%rejection, "object not used, or not all of it");
+            }
+            Problem::Unavailable { kind, reason } => {
+                warn!(%kind, reason, "API server shows no objects of a kind; done without");
+            }
             Problem::Shadowed { file, object, by } => {
                 warn!(file, object, by, "object stands twice; this one is not used");
             }
         }
     }
     for problem in update.healed.iter().take(MAX_LINES) {
-        info!(%problem, "manifest problem healed");
+        info!(%problem, "problem of the source healed");
     }
     let unlogged = |problems: &BTreeSet<Problem>| problems.len().saturating_sub(MAX_LINES);
     if unlogged(&update.appeared) > 0 {
-        warn!(problems = unlogged(&update.appeared), "more manifest problems appeared");
+        warn!(problems = unlogged(&update.appeared), "more problems appeared");
     }
     if unlogged(&update.healed) > 0 {
-        info!(problems = unlogged(&update.healed), "more manifest problems healed");
+        info!(problems = unlogged(&update.healed), "more problems healed");
     }
 }

@@ -99,7 +99,7 @@ fn address_of(problem: &Problem) -> &str {
         Problem::File { file, .. }
         | Problem::Object { file, .. }
         | Problem::Shadowed { file, .. } => file,
-        Problem::Folder { .. } => "",
+        Problem::Folder { .. } | Problem::Served { .. } | Problem::Unavailable { .. } => "",
     }
 }
 

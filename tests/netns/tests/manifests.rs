@@ -126,7 +126,7 @@ fn broken_file_keeps_its_last_good_content_in_force() {
         all_reach(&web, "two-2")?;
         for number in NODES {
             cluster.metric_becomes(number, "podway_manifest_files_unread", 0.0)?;
-            cluster.logged(number, &["manifest problem healed", "web.yaml"])?;
+            cluster.logged(number, &["problem of the source healed", "web.yaml"])?;
         }
         Ok(())
     });

@@ -21,7 +21,7 @@ use super::Checker;
 pub(super) fn spread(annotations: Field<Annotations>, checker: &mut Checker) -> Spread {
     let metadata = Path::root("metadata");
     let path = metadata.field("annotations");
-    let Annotations { weights, hash } =
+    let Annotations { weights, hash, .. } =
         checker.keep(annotations.or_default(path)).unwrap_or_default();
     let (weights_path, hash_path) =
         (path.label("podway.dev/weights"), path.label("podway.dev/hash"));

@@ -4,6 +4,7 @@ use super::*;
 
 mod node;
 mod service;
+mod service_cidr;
 mod slice;
 
 /// Converts the one object in `yaml`; gives what it became and what was rejected, as text.

@@ -18,6 +18,7 @@ use podway_cluster_model::snapshot::Snapshot;
 use thiserror::Error;
 use tracing::{debug, info};
 
+use crate::causes::with_causes;
 use crate::publish::Publisher;
 use crate::report::{Problem, Reports, Update};
 
@@ -357,16 +358,4 @@ fn happening(kind: EventKind) -> Option<Happening> {
         EventKind::Remove(_) => Some(Happening::Deleted),
         EventKind::Access(_) | EventKind::Other => None,
     }
-}
-
-/// An error and its causes in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use podway_cluster_model::builder::Change;
 use podway_cluster_model::name::Namespace;
 
-use super::key::ObjectKey;
+use crate::key::ObjectKey;
 
 /// How many objects prove each namespace.
 #[derive(Debug, Default)]

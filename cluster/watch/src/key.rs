@@ -1,25 +1,26 @@
-//! What identifies an object across files.
+//! What identifies an object.
 
 use std::fmt;
 
 use podway_cluster_model::builder::Change;
-use podway_cluster_model::name::{Namespace, NodeName, ObjectName, ServiceName};
+use podway_cluster_model::name::{LocalName, Namespace, NodeName, ObjectName, ServiceName};
 
 use crate::rejection::ObjectKind;
 
 /// Kind and name of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum ObjectKey {
+pub(crate) enum ObjectKey {
     Service(ServiceName),
     Slice(ObjectName),
     Namespace(Namespace),
     Node(NodeName),
     Pod(ObjectName),
+    ServiceCidr(LocalName),
 }
 
 impl ObjectKey {
     /// What `change` is about.
-    pub(super) fn of(change: &Change) -> Self {
+    pub(crate) fn of(change: &Change) -> Self {
         match change {
             Change::Service(service) => Self::Service(service.name.clone()),
             Change::ServiceGone(name) => Self::Service(name.clone()),
@@ -30,27 +31,42 @@ impl ObjectKey {
             Change::NodeGone(name) => Self::Node(name.clone()),
             Change::Pod(pod) => Self::Pod(pod.name.clone()),
             Change::PodGone(name) => Self::Pod(name.clone()),
+            Change::ServiceCidr(range) => Self::ServiceCidr(range.name.clone()),
+            Change::ServiceCidrGone(name) => Self::ServiceCidr(name.clone()),
         }
     }
 
+    /// The object of that kind and name; `None` where the model can have none of that name.
+    pub(crate) fn named(kind: ObjectKind, namespace: &str, name: &str) -> Option<Self> {
+        Some(match kind {
+            ObjectKind::Service => Self::Service(ServiceName::new(namespace, name).ok()?),
+            ObjectKind::EndpointSlice => Self::Slice(ObjectName::new(namespace, name).ok()?),
+            ObjectKind::Pod => Self::Pod(ObjectName::new(namespace, name).ok()?),
+            ObjectKind::Namespace => Self::Namespace(Namespace::new(name).ok()?),
+            ObjectKind::Node => Self::Node(NodeName::new(name).ok()?),
+            ObjectKind::ServiceCidr => Self::ServiceCidr(LocalName::new(name).ok()?),
+        })
+    }
+
     /// The namespace that the object is in, or is.
-    pub(super) const fn namespace(&self) -> Option<&Namespace> {
+    pub(crate) const fn namespace(&self) -> Option<&Namespace> {
         match self {
             Self::Service(name) => Some(&name.namespace),
             Self::Slice(name) | Self::Pod(name) => Some(&name.namespace),
             Self::Namespace(name) => Some(name),
-            Self::Node(_) => None,
+            Self::Node(_) | Self::ServiceCidr(_) => None,
         }
     }
 
     /// The change that takes the object away.
-    pub(super) fn gone(self) -> Change {
+    pub(crate) fn gone(self) -> Change {
         match self {
             Self::Service(name) => Change::ServiceGone(name),
             Self::Slice(name) => Change::SliceGone(name),
             Self::Namespace(name) => Change::NamespaceGone(name),
             Self::Node(name) => Change::NodeGone(name),
             Self::Pod(name) => Change::PodGone(name),
+            Self::ServiceCidr(name) => Change::ServiceCidrGone(name),
         }
     }
 }
@@ -63,6 +79,7 @@ impl fmt::Display for ObjectKey {
             Self::Namespace(name) => write!(formatter, "{} {name}", ObjectKind::Namespace),
             Self::Node(name) => write!(formatter, "{} {name}", ObjectKind::Node),
             Self::Pod(name) => write!(formatter, "{} {name}", ObjectKind::Pod),
+            Self::ServiceCidr(name) => write!(formatter, "{} {name}", ObjectKind::ServiceCidr),
         }
     }
 }
