@@ -9,6 +9,7 @@ use podway_proxy_nft::monitor::Alone;
 use podway_proxy_nft::transaction::Transaction;
 use podway_proxy_plan::plan::{Family, ServicePlan};
 use podway_proxy_plan::planner::Changes;
+use podway_proxy_plan::policy::Policy;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
@@ -21,6 +22,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::notices::Notices;
 use crate::per_family::{PerFamily, label};
+use crate::programming::Programming;
 use crate::refusals::{Refusals, Refused};
 use crate::tally::{Counting, ObjectChanges};
 
@@ -35,6 +37,8 @@ pub(crate) enum Event {
     Touched(Touch),
     /// The addresses on the node's interfaces are these now.
     Interfaces(Vec<IpAddr>),
+    /// The operator chose otherwise: the policy, and the bit that asks for masquerading.
+    Policy(Box<Policy>, u8),
     /// Somebody asks what is planned.
     Plans(oneshot::Sender<Plans>),
     /// Somebody asks what was refused.
@@ -86,6 +90,7 @@ pub(crate) struct Driver<D> {
     pub(crate) accelerator: Box<dyn Accelerator>,
     /// Whether the accelerator has every plan, and hears of changes only.
     pub(crate) accelerated: bool,
+    pub(crate) programming: Programming,
 }
 
 /// What a wait ended with.
@@ -118,6 +123,10 @@ impl<D: Dataplane> Driver<D> {
                     let step = self.engine.set_interfaces(interfaces);
                     self.take(step, now());
                 }
+                Woken::Event(Event::Policy(policy, masquerade_bit)) => {
+                    let step = self.engine.set_policy(*policy, masquerade_bit, now());
+                    self.take(step, now());
+                }
                 Woken::Event(Event::Plans(reply)) => self.answer(reply),
                 Woken::Event(Event::Refusals(reply)) => self.tell_refusals(reply),
                 Woken::Event(Event::OurTurn) => self.take_over(),
@@ -140,6 +149,13 @@ impl<D: Dataplane> Driver<D> {
             // After the rules: a flow that is forgotten before would be sent by the old ones.
             for family in Family::ALL {
                 self.forget_stale(family);
+                if self.engine.is_in_step(family) {
+                    let took = self.programming.done(family, SystemTime::now());
+                    self.metrics.programmed(family, &took);
+                }
+            }
+            if Family::ALL.into_iter().all(|family| self.unsynced_since.of(family).is_none()) {
+                self.metrics.nothing_pending();
             }
         }
     }
@@ -156,7 +172,8 @@ impl<D: Dataplane> Driver<D> {
     }
 
     fn follow(&mut self, view: &View) {
-        let View { snapshot, delta, oldest_change } = view;
+        let View { snapshot, delta, oldest_change, triggers } = view;
+        self.programming.add(triggers);
         let before = self.engine.snapshot().map(AsRef::as_ref);
         let objects = ObjectChanges::between(before, snapshot, delta);
         self.metrics.snapshot(snapshot.generation, objects, SystemTime::now());

@@ -15,6 +15,7 @@ use podway_proxy_nft::program::{Options, Program};
 use podway_proxy_nft::transaction::Transaction;
 use podway_proxy_plan::plan::{Family, FrontendKey};
 use podway_proxy_plan::planner::{Changes, Planner};
+use podway_proxy_plan::policy::Policy;
 use podway_proxy_plan::stale_flows::{self, Permitted};
 
 use crate::per_family::PerFamily;
@@ -89,7 +90,7 @@ impl Engine {
         }
         let changes = self.planner.update(snapshot, delta);
         let suspects = self.suspects(before.as_deref(), delta, &changes);
-        let other_rules = self.renew_options(now);
+        let other_rules = self.renew_options(self.program.options().masquerade_bit, now);
         Step { suspects, ..self.step(changes, before.is_none() || other_rules) }
     }
 
@@ -104,10 +105,22 @@ impl Engine {
         Step { suspects, ..self.step(changes, false) }
     }
 
-    /// Takes over what of the rules follows this node; says whether that is something else now.
-    fn renew_options(&mut self, now: Instant) -> bool {
-        let bit = self.program.options().masquerade_bit;
-        let options = Options::new(self.planner.policy(), bit);
+    /// Follows a change of the operator's choices.
+    pub(crate) fn set_policy(&mut self, policy: Policy, masquerade_bit: u8, now: Instant) -> Step {
+        self.planner.set_policy(policy);
+        let changes = match &self.snapshot {
+            Some(snapshot) => self.planner.update(snapshot, &Delta::default()),
+            None => Changes::default(),
+        };
+        let suspects = self.suspects(self.snapshot.as_deref(), &Delta::default(), &changes);
+        let other_rules = self.renew_options(masquerade_bit, now);
+        Step { suspects, ..self.step(changes, other_rules) }
+    }
+
+    /// Takes over what of the rules follows this node and the operator's choices; says whether that
+    /// is something else now.
+    fn renew_options(&mut self, masquerade_bit: u8, now: Instant) -> bool {
+        let options = Options::new(self.planner.policy(), masquerade_bit);
         let differ = options != *self.program.options();
         if differ {
             self.program.set_options(options);

@@ -21,6 +21,7 @@
 //! | [`refusals`] | packets refused, by Service port |
 //! | [`health`] | whether the kernel follows |
 //! | [`metrics`], `tally` | what is counted |
+//! | `programming` | how long changes of the cluster take to the kernel |
 //! | `monitor` | who else touches our tables |
 //! | `notices` | Services that use a deprecated field |
 //! | [`turn`] | which of two processes writes, while one replaces the other |
@@ -53,6 +54,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::notices::Notices;
 use crate::per_family::PerFamily;
+use crate::programming::Programming;
 use crate::refusals::{Refusals, Refused};
 use crate::tally::Counting;
 use crate::turn::Turn;
@@ -72,6 +74,7 @@ pub mod metrics;
 mod monitor;
 mod notices;
 pub mod per_family;
+mod programming;
 pub mod refusals;
 pub mod sysctl;
 mod tally;
@@ -179,6 +182,7 @@ impl Syncer {
             stands_by: turn.is_some(),
             accelerator,
             accelerated: false,
+            programming: Programming::new(SystemTime::now()),
         };
         if let Some(turn) = turn {
             // Until it is our turn another may speak.
@@ -247,6 +251,12 @@ impl Inquirer {
         let (reply, refusals) = oneshot::channel();
         self.events.send(Event::Refusals(reply)).await.ok()?;
         refusals.await.ok()
+    }
+
+    /// Tells the loop what the operator chose instead of what it was told before; says whether the
+    /// loop is still there.
+    pub async fn set_policy(&self, policy: Policy, masquerade_bit: u8) -> bool {
+        self.events.send(Event::Policy(Box::new(policy), masquerade_bit)).await.is_ok()
     }
 
     /// Tells the loop, from a plain thread, which addresses the node's interfaces have now; says

@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::per_family::label;
-use crate::tally::{ObjectChanges, Tally};
+use crate::tally::{NoLocalEndpoints, ObjectChanges, Tally};
 
 /// All metrics of the sync loop; clones share their values.
 #[derive(Debug, Clone)]
@@ -36,6 +36,10 @@ pub struct Metrics {
     frontends: Gauge,
     endpoints: Gauge,
     conflicts: Gauge,
+    no_local_endpoints: Labeled<PolicyLabel, Gauge>,
+    programming: Labeled<FamilyLabel, Histogram, fn() -> Histogram>,
+    services_pending: Gauge,
+    slices_pending: Gauge,
     generation: Gauge,
     snapshot_time: Timestamp,
 }
@@ -53,6 +57,20 @@ impl FamilyLabel {
     fn new(family: Family) -> Self {
         Self { ip_family: label(family) }
     }
+}
+
+/// A traffic policy and an address family as labels.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PolicyLabel {
+    traffic_policy: &'static str,
+    ip_family: &'static str,
+}
+
+/// kube-proxy's buckets for how long the cluster's changes take, in seconds: a quarter to 300.
+fn programming_latencies() -> Histogram {
+    let seconds = |from: u32, to: u32, step: usize| (from..=to).step_by(step).map(f64::from);
+    let fine = [0.25, 0.5].into_iter().chain(seconds(1, 59, 1));
+    Histogram::new(fine.chain(seconds(60, 115, 5)).chain(seconds(120, 300, 30)))
 }
 
 /// kube-proxy's buckets for durations of syncs: 1 ms times powers of two.
@@ -86,6 +104,10 @@ impl Default for Metrics {
             frontends: Gauge::default(),
             endpoints: Gauge::default(),
             conflicts: Gauge::default(),
+            no_local_endpoints: Labeled::default(),
+            programming: Labeled::new_with_constructor(programming_latencies),
+            services_pending: Gauge::default(),
+            slices_pending: Gauge::default(),
             generation: Gauge::default(),
             snapshot_time: Timestamp::default(),
         };
@@ -173,6 +195,26 @@ impl Metrics {
             "EndpointSlices that came, changed or went",
             self.endpoint_changes.clone(),
         );
+        registry.register(
+            "kubeproxy_sync_proxy_rules_service_changes_pending",
+            "Services that changed and whose change the kernel does not have",
+            self.services_pending.clone(),
+        );
+        registry.register(
+            "kubeproxy_sync_proxy_rules_endpoint_changes_pending",
+            "EndpointSlices that changed and whose change the kernel does not have",
+            self.slices_pending.clone(),
+        );
+        registry.register(
+            "kubeproxy_network_programming_duration_seconds",
+            "Time from a change of a Pod or Service, as its EndpointSlice tells it, to the kernel",
+            self.programming.clone(),
+        );
+        registry.register(
+            "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
+            "Service ports with a Local traffic policy and endpoints on other nodes only",
+            self.no_local_endpoints.clone(),
+        );
     }
 
     fn register_own(&self, registry: &mut Registry) {
@@ -229,6 +271,22 @@ impl Metrics {
         self.snapshot_time.set(unix_seconds(now));
         self.service_changes.inc_by(objects.services);
         self.endpoint_changes.inc_by(objects.slices);
+        self.services_pending.inc_by(i64::try_from(objects.services).unwrap_or(i64::MAX));
+        self.slices_pending.inc_by(i64::try_from(objects.slices).unwrap_or(i64::MAX));
+    }
+
+    /// The kernel has every change.
+    pub(crate) fn nothing_pending(&self) {
+        self.services_pending.set(0);
+        self.slices_pending.set(0);
+    }
+
+    /// The kernel has changes of the cluster that took so long.
+    pub(crate) fn programmed(&self, family: Family, took: &[Duration]) {
+        for took in took {
+            let label = FamilyLabel::new(family);
+            self.programming.get_or_create(&label).observe(took.as_secs_f64());
+        }
     }
 
     /// A change concerns `family`.
@@ -238,7 +296,14 @@ impl Metrics {
 
     /// The plan has this much in it.
     pub(crate) fn planned(&self, tally: Tally) {
-        let Tally { services, frontends, endpoints, conflicts } = tally;
+        let Tally { services, frontends, endpoints, conflicts, no_local_endpoints } = tally;
+        for (family, NoLocalEndpoints { internal, external }) in no_local_endpoints.iter() {
+            for (traffic_policy, ports) in [("internal", internal), ("external", external)] {
+                let label = PolicyLabel { traffic_policy, ip_family: label(family) };
+                let gauge = self.no_local_endpoints.get_or_create(&label);
+                gauge.set(i64::try_from(*ports).unwrap_or(i64::MAX));
+            }
+        }
         for (gauge, value) in [
             (&self.services, services),
             (&self.frontends, frontends),

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use podway_cluster_model::name::ServiceName;
 use podway_cluster_model::snapshot::{Delta, ServiceEntry, Snapshot};
-use podway_proxy_plan::plan::{Pool, ServicePlan};
+use podway_proxy_plan::plan::{Action, Family, Frontend, Pool, PortPlan, ServicePlan};
 use podway_proxy_plan::planner::Changes;
+
+use crate::per_family::PerFamily;
 
 /// How much there is in the plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,6 +17,39 @@ pub(crate) struct Tally {
     pub(crate) frontends: usize,
     pub(crate) endpoints: usize,
     pub(crate) conflicts: usize,
+    pub(crate) no_local_endpoints: PerFamily<NoLocalEndpoints>,
+}
+
+/// Service ports whose policy keeps traffic on the node, and whose endpoints are all elsewhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct NoLocalEndpoints {
+    /// By `internalTrafficPolicy`.
+    pub(crate) internal: usize,
+    /// By `externalTrafficPolicy`.
+    pub(crate) external: usize,
+}
+
+impl NoLocalEndpoints {
+    fn of(port: &PortPlan) -> Self {
+        let lacks = |frontend: &Frontend| match frontend.action {
+            Action::Drop => true,
+            Action::PreserveSource => port.pool(Pool::Local).is_empty(),
+            Action::Balance { .. } | Action::Reject => false,
+        };
+        let some = |external: bool| {
+            let mut frontends = port.frontends.iter();
+            usize::from(frontends.any(|one| one.origin.is_external() == external && lacks(one)))
+        };
+        Self { internal: some(false), external: some(true) }
+    }
+
+    /// With `after` in the place of `before`, which it contains.
+    const fn with(self, after: Self, before: Self) -> Self {
+        Self {
+            internal: self.internal + after.internal - before.internal,
+            external: self.external + after.external - before.external,
+        }
+    }
 }
 
 /// Keeps the tally in step with changes of the plan.
@@ -30,6 +65,7 @@ pub(crate) struct Counting {
 struct Share {
     frontends: usize,
     endpoints: usize,
+    no_local_endpoints: PerFamily<NoLocalEndpoints>,
 }
 
 impl Share {
@@ -40,7 +76,13 @@ impl Share {
             .iter()
             .map(|port| port.pool(Pool::Cluster).len().max(port.pool(Pool::Local).len()))
             .sum();
-        Self { frontends: plan.ports.iter().map(|port| port.frontends.len()).sum(), endpoints }
+        let frontends = plan.ports.iter().map(|port| port.frontends.len()).sum();
+        let mut no_local_endpoints = PerFamily::<NoLocalEndpoints>::default();
+        for port in &plan.ports {
+            let sum = no_local_endpoints.of_mut(port.family);
+            *sum = sum.with(NoLocalEndpoints::of(port), NoLocalEndpoints::default());
+        }
+        Self { frontends, endpoints, no_local_endpoints }
     }
 }
 
@@ -57,6 +99,11 @@ impl Counting {
             // Added first: every count contains what is taken from it.
             self.tally.frontends = self.tally.frontends + after.frontends - before.frontends;
             self.tally.endpoints = self.tally.endpoints + after.endpoints - before.endpoints;
+            for family in Family::ALL {
+                let sum = self.tally.no_local_endpoints.of_mut(family);
+                let (after, before) = (after.no_local_endpoints, before.no_local_endpoints);
+                *sum = sum.with(*after.of(family), *before.of(family));
+            }
         }
         let conflicts = self.tally.conflicts + changes.appeared.len();
         self.tally.conflicts = conflicts.saturating_sub(changes.healed.len());

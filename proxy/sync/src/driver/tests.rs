@@ -145,6 +145,7 @@ impl Bench {
             stands_by: false,
             accelerator: Box::new(Unaccelerated),
             accelerated: false,
+            programming: Programming::new(SystemTime::now()),
         };
         let task = tokio::spawn(driver.run());
         let builder = Builder::new();
