@@ -32,6 +32,7 @@ use tokio::time::timeout;
 use crate::metrics::{ProbeCounts, RefusedPackets};
 use crate::names::Names;
 use crate::readiness::Readiness;
+use crate::source::Freshness;
 
 mod body;
 mod listen;
@@ -53,6 +54,7 @@ pub(crate) struct Admin {
     /// How packets are sent to endpoints.
     pub(crate) mode: &'static str,
     pub(crate) readiness: Readiness,
+    pub(crate) freshness: Freshness,
     pub(crate) health: Health,
     pub(crate) feed: Feed,
     pub(crate) names: Arc<Names>,
@@ -138,7 +140,8 @@ async fn livez(State(admin): State<Arc<Admin>>) -> Response {
 async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
     let awaited = admin.readiness.awaited();
     if awaited.is_empty() {
-        (StatusCode::OK, "ok\n".to_owned())
+        let remark = admin.freshness.remark().map_or_else(String::new, |text| format!(": {text}"));
+        (StatusCode::OK, format!("ok{remark}\n"))
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, format!("awaited: {}\n", awaited.join(", ")))
     }

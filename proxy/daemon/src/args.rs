@@ -9,6 +9,14 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+mod api;
+mod migrate;
+mod snapshot;
+
+pub(crate) use api::ApiArgs;
+pub(crate) use migrate::MigrateArgs;
+pub(crate) use snapshot::{ReplayArgs, SaveArgs, SnapshotCommand};
+
 /// Kubernetes Services and names, served by one process per node.
 #[derive(Debug, Parser)]
 #[command(name = "podway", version, disable_help_subcommand = true)]
@@ -34,6 +42,11 @@ pub(crate) enum Command {
     ///
     /// Prints its reply and fails unless that is a yes.
     Probe(ProbeArgs),
+    /// Write the view of a cluster to a file, look at one, or plan from one.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+    /// Print our configuration made from kube-proxy's and CoreDNS's, and what changes with it.
+    Migrate(Box<MigrateArgs>),
     /// Print what a Corefile means, or every mistake in it.
     Corefile(CorefileArgs),
     /// Print the version.
@@ -92,8 +105,16 @@ pub(crate) enum Question {
 /// Flags of `podway run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
+    /// File with a KubeProxyConfiguration, or with flags by name (kind PodwayConfiguration).
+    ///
+    /// Flags of the command line beat it. It is looked at every second; what can be taken over
+    /// without a restart is, and the log names what cannot.
+    #[arg(long, value_name = "FILE", help_heading = "Configuration")]
+    pub(crate) config: Option<OsString>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
     #[command(flatten)]
     pub(crate) proxy: ProxyArgs,
     #[command(flatten)]
@@ -139,7 +160,8 @@ pub(crate) enum Output {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct ClusterArgs {
-    /// Folder of *.yaml, *.yml and *.json manifests, followed as they change.
+    /// Folder of *.yaml, *.yml and *.json manifests, followed as they change; or a file that
+    /// `podway snapshot save` wrote.
     #[arg(long, value_name = "DIR")]
     pub(crate) manifests: Option<OsString>,
     /// Name of this node, as endpoints carry it [default: the host name in lower case].
@@ -312,7 +334,7 @@ pub(crate) struct AdminArgs {
     /// Folder of what outlives the process, made where there is none; empty for nowhere.
     ///
     /// Whoever programs the node holds a lock there, so that a new podway can take over from one that
-    /// still runs.
+    /// still runs; and the last view of the API server is kept there for a restart without it.
     #[arg(long, value_name = "DIR", default_value = "/run/podway")]
     pub(crate) state_dir: PathBuf,
     /// Stop when one of the two cannot be bound, instead of trying again.

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use podway_cluster_watch::manifests::{self, ManifestWatch};
 use podway_cluster_watch::publish::{Feed, Publisher};
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::policy::NodePortAddresses;
 use podway_proxy_sync::health::Health;
 use podway_proxy_sync::turn::Turn;
-use podway_proxy_sync::{Settings, Syncer};
+use podway_proxy_sync::{Inquirer, Settings, Syncer};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -23,22 +22,22 @@ use crate::admin::{Admin, Doors, healthz_routes, metrics_routes, probe_routes};
 use crate::config::{Config, LoopbackNodePorts};
 use crate::dns::Dns;
 use crate::environment::explain_refusal;
+use crate::events;
 use crate::health_checks;
 use crate::interfaces;
 use crate::loopback;
-use crate::metrics::{
-    ProbeCounts, RefusedPackets, register_build, register_sockets, register_source,
-};
+use crate::metrics::{ProbeCounts, RefusedPackets, register_build, register_sockets};
 use crate::names::Names;
 use crate::networks::{self, Networks};
 use crate::node_local::addresses::Addresses;
 use crate::node_local::{self, Keeper, Leaving, Parts, Question};
 use crate::readiness::{Guard, Readiness};
 use crate::sockets::{self, Sockets};
+use crate::source::Source;
 
 /// Every part, made: sockets are open, and the dataplane follows the cluster already.
 pub(crate) struct App {
-    source: ManifestWatch,
+    source: Source,
     syncer: Syncer,
     dns: Dns,
     doors: Doors,
@@ -53,8 +52,8 @@ pub(crate) struct App {
 
 /// Every part, at work.
 pub(crate) struct Running {
-    /// Watches the folder as long as it is held.
-    source: ManifestWatch,
+    /// Watches the cluster as long as it is held.
+    source: Source,
     syncer: Syncer,
     dns: JoinHandle<io::Result<()>>,
     /// Answers on the node what its pods ask.
@@ -75,7 +74,7 @@ pub(crate) struct Running {
 impl App {
     /// Makes every part; sockets are open before anything is written to the kernel.
     pub(crate) async fn build(config: Config) -> anyhow::Result<Self> {
-        let Config { cluster, proxy, kernel, dns, node_local, admin, log: _ } = config;
+        let Config { source, cluster, proxy, kernel, dns, node_local, admin, log: _ } = config;
         let readiness = Readiness::default();
         let (unsynced, unheard) = (readiness.guard("synced"), readiness.guard("dns-listening"));
         let programmed = readiness.guard("programmed");
@@ -89,7 +88,7 @@ impl App {
         let doors = Doors::open(&admin).await?;
         let publisher = Publisher::new();
         let feed = publisher.feed();
-        let source = manifests::spawn(&cluster.manifests, publisher)?;
+        let source = Source::start(source, &cluster.node, admin.state.as_deref(), publisher)?;
         let node = NodeView::bare(cluster.node.clone()).with_interfaces(proxy.interfaces.clone());
         let settings = Settings {
             policy: proxy.policy.clone(),
@@ -111,7 +110,7 @@ impl App {
         let mut registry = Registry::default();
         register_build(&mut registry);
         register_sockets(&mut registry, &in_use);
-        register_source(&mut registry, source.reports());
+        source.register(&mut registry);
         probes.register(&mut registry);
         let refused = RefusedPackets::default();
         refused.register(&mut registry);
@@ -138,9 +137,15 @@ impl App {
                 None
             }
         };
+        if let Some(requester) = source.requester() {
+            let (node, health) = (cluster.node.clone(), syncer.health().clone());
+            // Ends with the runtime: nothing waits for an event to be told.
+            drop(tokio::spawn(events::tell(requester, node, health, source.reports())));
+        }
         let admin = Arc::new(Admin {
             node: cluster.node,
             readiness,
+            freshness: source.freshness(),
             health: syncer.health().clone(),
             mode: in_use.mode(),
             feed,
@@ -162,6 +167,11 @@ impl App {
             unsynced,
             unheard,
         })
+    }
+
+    /// A way to ask the sync loop.
+    pub(crate) fn inquirer(&self) -> Inquirer {
+        self.syncer.inquirer()
     }
 
     /// Sets every part to work.

@@ -13,7 +13,8 @@ use podway_proxy_plan::policy::Policy;
 use podway_proxy_sync::sysctl;
 use tracing_subscriber::filter::Targets;
 
-use crate::args::{AdminArgs, ClusterArgs, LogArgs, NodeLocalArgs, ProxyArgs, RunArgs};
+use crate::args::{AdminArgs, ApiArgs, ClusterArgs, LogArgs, NodeLocalArgs, ProxyArgs, RunArgs};
+use crate::config_file::Reading;
 use crate::environment::Environment;
 use crate::node_local::NodeLocalConfig;
 
@@ -22,10 +23,12 @@ mod kernel;
 mod node_local;
 mod parse;
 mod proxy;
+mod source;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::dns::{CorefileSource, DnsConfig};
+pub(crate) use self::source::SourceConfig;
 
 /// kube-proxy's port for health checks of the node.
 const HEALTHZ_PORT: u16 = 10256;
@@ -36,6 +39,7 @@ const METRICS_PORT: u16 = 10249;
 /// Everything `podway run` needs to know.
 #[derive(Debug)]
 pub(crate) struct Config {
+    pub(crate) source: SourceConfig,
     pub(crate) cluster: ClusterConfig,
     pub(crate) proxy: ProxyConfig,
     pub(crate) kernel: sysctl::Choices,
@@ -46,11 +50,9 @@ pub(crate) struct Config {
     pub(crate) log: LogConfig,
 }
 
-/// Where the cluster is described, and who we are in it.
+/// Who we are in the cluster.
 #[derive(Debug)]
 pub(crate) struct ClusterConfig {
-    /// Folder of manifests.
-    pub(crate) manifests: PathBuf,
     /// This node.
     pub(crate) node: NodeName,
     /// The zones that are answered.
@@ -145,30 +147,42 @@ pub(crate) struct FlagError {
     value: String,
     reason: String,
     accepted: &'static str,
+    /// Where it stands, if it came from a file.
+    place: Option<String>,
 }
 
 impl fmt::Display for FlagError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { flag, value, reason, accepted } = self;
+        let Self { flag, value, reason, accepted, place } = self;
+        if let Some(place) = place {
+            write!(formatter, "{place}: ")?;
+        }
         write!(formatter, "{flag} {value:?}: {reason}; accepted: {accepted}")
     }
 }
 
-/// Every flag that is wrong.
+/// Every flag that is wrong, and every other mistake of the file that flags came from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct FlagErrors(Vec<FlagError>);
+pub(crate) struct FlagErrors(Vec<FlagError>, Vec<String>);
 
 impl std::error::Error for FlagErrors {}
 
 impl fmt::Display for FlagErrors {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_slice() {
-            [one] => write!(formatter, "{one}"),
-            many => {
-                write!(formatter, "{} flags are wrong:", many.len())?;
-                many.iter().try_for_each(|error| write!(formatter, "\n  {error}"))
+        let Self(flags, mistakes) = self;
+        match (flags.as_slice(), mistakes.as_slice()) {
+            ([one], []) => write!(formatter, "{one}"),
+            ([], [one]) => write!(formatter, "{one}"),
+            (flags, []) => write!(formatter, "{} flags are wrong:", flags.len()),
+            (flags, mistakes) => {
+                write!(formatter, "{} mistakes:", flags.len() + mistakes.len())
             }
+        }?;
+        if flags.len() + mistakes.len() > 1 {
+            mistakes.iter().try_for_each(|mistake| write!(formatter, "\n  {mistake}"))?;
+            flags.iter().try_for_each(|error| write!(formatter, "\n  {error}"))?;
         }
+        Ok(())
     }
 }
 
@@ -183,6 +197,20 @@ impl FlagErrors {
         results.filter_map(|result| self.keep(result)).collect()
     }
 
+    /// Adds where the values of a file stand, and what else is wrong with it.
+    pub(crate) fn of_file(mut self, file: &str, reading: &Reading) -> Self {
+        for error in &mut self.0 {
+            let setting = reading
+                .settings
+                .iter()
+                .find(|setting| setting.flag == error.flag && setting.value.contains(&error.value));
+            error.place =
+                setting.map(|setting| format!("{file}:{}: {}", setting.place, setting.field));
+        }
+        self.1 = reading.mistakes.iter().map(|mistake| format!("{file}:{mistake}")).collect();
+        self
+    }
+
     /// `value` if all of it was there and nothing was wrong.
     fn unless_any<T>(self, value: Option<T>) -> Result<T, Self> {
         value.filter(|_| self.0.is_empty()).ok_or(self)
@@ -193,6 +221,8 @@ impl Config {
     /// Resolves the flags of `podway run`.
     pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Self, FlagErrors> {
         let mut errors = FlagErrors::default();
+        let manifests = args.cluster.manifests.as_deref();
+        let source = source::source(manifests, &args.api, environment, &mut errors);
         let cluster = cluster(&args.cluster, environment, &mut errors);
         let mut proxy = proxy::proxy(&args.proxy, environment, &mut errors);
         let node_local = node_local::node_local(&args.node_local, &mut proxy, &mut errors);
@@ -201,8 +231,9 @@ impl Config {
         let admin = admin(&args.admin, &mut errors);
         let log = log(&args.log, &mut errors);
         let config = (|| {
-            let (cluster, proxy, kernel) = (cluster?, proxy?, kernel?);
-            Some(Self { cluster, proxy, kernel, dns, node_local, admin: admin?, log: log? })
+            let (source, cluster, proxy, kernel) = (source?, cluster?, proxy?, kernel?);
+            let (admin, log) = (admin?, log?);
+            Some(Self { source, cluster, proxy, kernel, dns, node_local, admin, log })
         })();
         errors.unless_any(config)
     }
@@ -213,20 +244,55 @@ impl Config {
 /// The addresses of this machine's interfaces count only where the plan is for this machine.
 pub(crate) fn resolve_plan(
     cluster_args: &ClusterArgs,
-    (proxy_args, node_local_args): (&ProxyArgs, &NodeLocalArgs),
+    flags: (&ProxyArgs, &NodeLocalArgs),
+    environment: &Environment,
+) -> Result<(PathBuf, ClusterConfig, ProxyConfig), FlagErrors> {
+    let mut errors = FlagErrors::default();
+    let manifests = errors.keep(parse::manifests(cluster_args.manifests.as_deref()));
+    let both = plan_of(cluster_args, flags, environment, &mut errors);
+    errors.unless_any(manifests.zip(both).map(|(path, (cluster, proxy))| (path, cluster, proxy)))
+}
+
+/// Resolves the flags of `podway snapshot replay`, which names its file otherwise.
+pub(crate) fn resolve_replay(
+    cluster_args: &ClusterArgs,
+    flags: (&ProxyArgs, &NodeLocalArgs),
     environment: &Environment,
 ) -> Result<(ClusterConfig, ProxyConfig), FlagErrors> {
     let mut errors = FlagErrors::default();
-    let cluster = cluster(cluster_args, environment, &mut errors);
-    let mut proxy = proxy::proxy(proxy_args, environment, &mut errors);
-    node_local::node_local(node_local_args, &mut proxy, &mut errors);
+    let both = plan_of(cluster_args, flags, environment, &mut errors);
+    errors.unless_any(both)
+}
+
+fn plan_of(
+    cluster_args: &ClusterArgs,
+    (proxy_args, node_local_args): (&ProxyArgs, &NodeLocalArgs),
+    environment: &Environment,
+    errors: &mut FlagErrors,
+) -> Option<(ClusterConfig, ProxyConfig)> {
+    let cluster = cluster(cluster_args, environment, errors);
+    let mut proxy = proxy::proxy(proxy_args, environment, errors);
+    node_local::node_local(node_local_args, &mut proxy, errors);
     let this_machine = parse::node_name(None, &environment.host_name).ok();
     if let (Some(cluster), Some(proxy)) = (&cluster, &mut proxy)
         && this_machine.as_ref() != Some(&cluster.node)
     {
         proxy.interfaces.clear();
     }
-    errors.unless_any(cluster.zip(proxy))
+    cluster.zip(proxy)
+}
+
+/// Resolves the flags of `podway snapshot save`.
+pub(crate) fn resolve_source(
+    cluster_args: &ClusterArgs,
+    api: &ApiArgs,
+    environment: &Environment,
+) -> Result<(SourceConfig, NodeName), FlagErrors> {
+    let mut errors = FlagErrors::default();
+    let manifests = cluster_args.manifests.as_deref();
+    let source = source::source(manifests, api, environment, &mut errors);
+    let cluster = cluster(cluster_args, environment, &mut errors);
+    errors.unless_any(source.zip(cluster.map(|cluster| cluster.node)))
 }
 
 fn cluster(
@@ -234,12 +300,11 @@ fn cluster(
     environment: &Environment,
     errors: &mut FlagErrors,
 ) -> Option<ClusterConfig> {
-    let manifests = errors.keep(parse::manifests(args.manifests.as_deref()));
     let node =
         errors.keep(parse::node_name(args.hostname_override.as_deref(), &environment.host_name));
     let zone =
         errors.keep(parse::cluster_domain(args.cluster_domain.as_deref().unwrap_or(dns::DOMAIN)));
-    Some(ClusterConfig { manifests: manifests?, node: node?, zone: zone? })
+    Some(ClusterConfig { node: node?, zone: zone? })
 }
 
 /// The addresses that queries reach us at: listening everywhere means every interface.

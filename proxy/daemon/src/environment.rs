@@ -14,6 +14,9 @@ const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 /// Where the kernel tells this process's capabilities, proc_pid_status(5).
 const STATUS: &str = "/proc/self/status";
 
+/// Variable by which the kubelet tells every pod where the API server is.
+const API_SERVER_HOST: &str = "KUBERNETES_SERVICE_HOST";
+
 /// Bit of CAP_NET_ADMIN, `linux/capability.h`.
 const CAP_NET_ADMIN: u32 = 12;
 
@@ -24,6 +27,17 @@ pub(crate) struct Environment {
     pub(crate) host_name: io::Result<String>,
     /// Addresses on this network namespace's interfaces.
     pub(crate) interfaces: Vec<IpAddr>,
+    /// Where we run.
+    pub(crate) surroundings: Surroundings,
+}
+
+/// Where we run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Surroundings {
+    /// In a pod: its variables say where the API server is.
+    Pod,
+    /// Elsewhere.
+    Host,
 }
 
 impl Environment {
@@ -32,6 +46,10 @@ impl Environment {
         Ok(Self {
             host_name: std::fs::read_to_string(HOST_NAME),
             interfaces: interface_addresses().context("addresses of the interfaces")?,
+            surroundings: match std::env::var_os(API_SERVER_HOST) {
+                Some(_) => Surroundings::Pod,
+                None => Surroundings::Host,
+            },
         })
     }
 }

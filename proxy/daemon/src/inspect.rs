@@ -1,10 +1,10 @@
 //! `podway plan`: what would be programmed, without a kernel and without privileges.
 
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use podway_cluster_model::snapshot::Delta;
-use podway_cluster_watch::manifests;
 use podway_cluster_watch::report::Reports;
 use podway_dns_zone::ZoneIndex;
 use podway_ebpf_backend::carry::Site;
@@ -13,20 +13,38 @@ use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::plan::Family;
 use podway_proxy_plan::planner::Planner;
 
-use crate::args::{Output, PlanArgs};
-use crate::config::{ClusterConfig, ProxyConfig, ProxyMode, resolve_plan};
+use crate::args::{Output, PlanArgs, ReplayArgs};
+use crate::config::{ClusterConfig, ProxyConfig, ProxyMode, resolve_plan, resolve_replay};
 use crate::environment::Environment;
+use crate::source;
 
 mod json;
 mod table;
 
+/// Prints what the view in a file comes to on this node.
+pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<()> {
+    let ReplayArgs { file, plan } = args;
+    let flags = (&plan.proxy, &plan.node_local);
+    let (cluster, proxy) = resolve_replay(&plan.cluster, flags, &Environment::read()?)?;
+    print(file, cluster, proxy, plan.output)
+}
+
 /// Prints what the manifests come to on this node.
 pub(crate) fn plan(args: &PlanArgs) -> anyhow::Result<()> {
-    let (cluster, proxy) =
+    let (path, cluster, proxy) =
         resolve_plan(&args.cluster, (&args.proxy, &args.node_local), &Environment::read()?)?;
-    let ClusterConfig { manifests: folder, node, zone } = cluster;
+    print(&path, cluster, proxy, args.output)
+}
+
+fn print(
+    path: &Path,
+    cluster: ClusterConfig,
+    proxy: ProxyConfig,
+    output: Output,
+) -> anyhow::Result<()> {
+    let ClusterConfig { node, zone } = cluster;
     let ProxyConfig { mode, policy, masquerade_bit, interfaces, .. } = proxy;
-    let (snapshot, reports) = manifests::load(&folder)?;
+    let (snapshot, reports) = source::load(path)?;
 
     let carriers = (mode == ProxyMode::Ebpf).then(|| Site::new(&policy));
     let options = Options::new(&policy, masquerade_bit);
@@ -35,7 +53,7 @@ pub(crate) fn plan(args: &PlanArgs) -> anyhow::Result<()> {
 
     complain(&reports, &planner)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    match args.output {
+    match output {
         Output::Table => table::write(&mut out, &planner, carriers)?,
         Output::Json => json::write(&mut out, &planner)?,
         Output::Nft => nft(&mut out, &planner, options)?,

@@ -3,17 +3,22 @@
 //! | module | owns |
 //! |---|---|
 //! | `args` | flags as typed |
+//! | `config_file`, `live` | flags from a file, and what happens when it changes |
 //! | `config`, `environment` | what they and the host make together, checked |
 //! | `build` | composition: every part is made and joined there |
 //! | `run` | `podway run`: from start to drain |
 //! | `inspect` | `podway plan` |
 //! | `cleanup` | `podway cleanup` |
 //! | `sockets` | the eBPF back end: whether it is used, and joining it to the sync loop |
+//! | `migrate` | `podway migrate` |
+//! | `snapshot` | `podway snapshot` |
 //! | `corefile` | `podway corefile` |
 //! | `probe` | `podway probe` |
 //! | `interfaces` | addresses of the node, as they change |
+//! | `events` | what the cluster is told of this node |
 //! | `health_checks`, `loopback` | servers at node ports: health checks, and loopback addresses |
 //! | `dns` | the Corefile: read, put to work, followed |
+//! | `source` | where snapshots come from |
 //! | `names` | the zones, kept at the newest snapshot |
 //! | `node_local` | the cluster's DNS addresses, answered on the node |
 //! | `networks` | whose queries are answered |
@@ -33,22 +38,28 @@ mod args;
 mod build;
 mod cleanup;
 mod config;
+mod config_file;
 mod corefile;
 mod dns;
 mod environment;
+mod events;
 mod health_checks;
 mod inspect;
 mod interfaces;
+mod live;
 mod logging;
 mod loopback;
 mod metrics;
+mod migrate;
 mod names;
 mod networks;
 mod node_local;
 mod probe;
 mod readiness;
 mod run;
+mod snapshot;
 mod sockets;
+mod source;
 
 /// What is returned when flags are wrong; clap returns it too.
 const USAGE_ERROR: u8 = 2;
@@ -56,10 +67,12 @@ const USAGE_ERROR: u8 = 2;
 fn main() -> ExitCode {
     let command = CommandLine::parse().command;
     let result = match &command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(args, std::env::args_os().collect()),
         Command::Plan(args) => inspect::plan(args),
         Command::Cleanup(args) => cleanup::cleanup(args),
         Command::Probe(args) => probe::probe(args),
+        Command::Snapshot(command) => snapshot::snapshot(command),
+        Command::Migrate(args) => migrate::migrate(args),
         Command::Corefile(args) => corefile::corefile(args),
         Command::Version => version().map_err(Into::into),
         Command::SocketTrial(args) => sockets::help(args),

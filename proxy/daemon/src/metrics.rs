@@ -17,6 +17,10 @@ use prometheus_client::registry::Registry;
 
 use crate::sockets::InUse;
 
+mod api;
+
+pub(crate) use api::{register_api, register_disk};
+
 /// Answers to probes, by status code; clones share the counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ProbeCounts {
@@ -133,7 +137,8 @@ struct Source(Reports);
 
 impl Collector for Source {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Counts { folder_lost, files, rejected, shadowed, ignored } = self.0.counts();
+        let Counts { folder_lost, files, rejected, shadowed, ignored, unavailable } =
+            self.0.counts();
         gauge(
             &mut encoder,
             "podway_manifest_folder_lost",
@@ -165,6 +170,14 @@ impl Collector for Source {
             "podway_ignored_objects",
             "Objects of kinds that are not read, by kind",
             ignored,
+        )?;
+        let by_kind = ObjectKind::ALL
+            .map(|kind| (kind.name().to_owned(), usize::from(unavailable.contains(&kind))));
+        gauges(
+            &mut encoder,
+            "podway_unavailable_kinds",
+            "Whether the API server shows no objects of a kind and the view does without",
+            by_kind,
         )
     }
 }

@@ -108,7 +108,7 @@ mod tests {
     fn view() -> View {
         let snapshot = Arc::new(Snapshot::default());
         let delta = Delta::everything(&snapshot);
-        View { snapshot, delta, oldest_change: Instant::now() }
+        View { snapshot, delta, oldest_change: Instant::now(), triggers: Vec::new() }
     }
 
     fn config(domain: &str) -> ZoneConfig {

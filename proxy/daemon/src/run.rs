@@ -1,5 +1,6 @@
 //! `podway run`, in order: configuration, log, privileges, parts, work, drain.
 
+use std::ffi::OsString;
 use std::process;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::args::RunArgs;
 use crate::build::App;
 use crate::config::Config;
 use crate::environment::{Environment, require_network_administration};
+use crate::live::{self, Origin};
 use crate::logging;
 
 /// Most threads that answer queries.
@@ -30,13 +32,14 @@ const LEFTOVERS: Duration = Duration::from_millis(100);
 const KILLED: i32 = 1;
 
 /// Runs until a signal comes or a part fails.
-pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
-    let config = Config::resolve(args, &Environment::read()?)?;
+pub(crate) fn run(args: &RunArgs, line: Vec<OsString>) -> anyhow::Result<()> {
+    let (config, origin) = live::resolve(args, line, &Environment::read()?)?;
     require_network_administration("run")?;
     logging::start(config.log.clone())?;
     info!(version = env!("CARGO_PKG_VERSION"), node = %config.cluster.node, "podway starts");
+    origin.log();
     let runtime = runtime().context("threads cannot be started")?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, origin));
     runtime.shutdown_timeout(LEFTOVERS);
     result
 }
@@ -51,9 +54,12 @@ fn runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, origin: Origin) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("signals cannot be awaited")?;
-    let mut app = App::build(config).await?.start();
+    let app = App::build(config).await?;
+    // Ends with the runtime.
+    drop(tokio::spawn(origin.follow(app.inquirer())));
+    let mut app = app.start();
     let failure = tokio::select! {
         name = signals.next() => {
             let lameduck = app.lameduck();

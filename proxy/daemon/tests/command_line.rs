@@ -92,7 +92,7 @@ fn every_wrong_flag_is_named_at_once_and_nothing_is_started() {
     assert_eq!(output.status.code(), Some(2));
     let text = stderr(&output);
     assert!(text.starts_with("podway: 4 flags are wrong:\n"), "{text}");
-    for flag in ["--manifests", "--proxy-mode", "--cluster-cidr", "--log-level"] {
+    for flag in ["--kubeconfig", "--proxy-mode", "--cluster-cidr", "--log-level"] {
         assert!(text.lines().any(|line| line.trim().starts_with(flag)), "no {flag} in\n{text}");
     }
     assert!(text.contains("is a mode of kube-proxy that podway lacks"), "{text}");
@@ -212,4 +212,68 @@ fn corefile_is_explained_or_every_mistake_is_listed() {
     let missing = podway(&["corefile", "/nonexistent/Corefile"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(stderr(&missing).contains("/nonexistent/Corefile"), "{}", stderr(&missing));
+}
+
+#[test]
+fn snapshots_are_saved_shown_and_replayed_as_the_manifests_they_are_of() {
+    let folder = folder(SERVICE);
+    let file = folder.path().join("cluster.snapshot");
+    let path = file.to_str().unwrap();
+    let manifests = folder.path().to_str().unwrap();
+    let saved = podway(&["snapshot", "save", path, "--manifests", manifests]);
+    assert!(saved.status.success(), "{}", stderr(&saved));
+    let shown = stdout(&podway(&["snapshot", "show", path]));
+    assert!(shown.contains("services    1 with ClusterIP\n"), "{shown}");
+    let node = "--hostname-override=node-a";
+    for output in ["table", "zone", "nft"] {
+        let planned = stdout(&plan(&folder, &["-o", output]));
+        let replayed = podway(&["snapshot", "replay", path, node, "-o", output]);
+        assert_eq!(stdout(&replayed), planned, "{}", stderr(&replayed));
+        let of_file = podway(&["plan", node, "--manifests", path, "-o", output]);
+        assert_eq!(stdout(&of_file), planned, "{}", stderr(&of_file));
+    }
+    std::fs::write(&file, "apiVersion: v1").unwrap();
+    let refused = podway(&["plan", node, "--manifests", path]);
+    assert!(stderr(&refused).contains("is a file and no snapshot"), "{}", stderr(&refused));
+    let refused = podway(&["snapshot", "show", path]);
+    assert!(stderr(&refused).contains("is no snapshot of podway"), "{}", stderr(&refused));
+}
+
+#[test]
+fn migration_prints_our_configuration_what_changes_and_what_is_not_supported() {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let config = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n\
+        clusterCIDR: 10.244.0.0/16\nmode: ipvs\nipvs: {strictARP: true}\n\
+        nodePortAddresses: [10.0.0.0/8, 192.168.0.0/16]\n";
+    let map = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: kube-proxy}}\ndata:\n  \
+         kubeconfig.conf: x\n  config.conf: {config:?}\n"
+    );
+    let corefile = ".:53 {\n    kubernetes cluster.local\n    forward . 192.0.2.53\n}\n";
+    let (kube_proxy, coredns) = (write("map.yaml", &map), write("Corefile", corefile));
+    let output = podway(&["migrate", "--kube-proxy", &kube_proxy, "--coredns", &coredns]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let printed = stdout(&output);
+    for line in [
+        "cluster-cidr: \"10.244.0.0/16\"",
+        "nodeport-addresses: [\"10.0.0.0/8\",\"192.168.0.0/16\"]",
+        "# - 4:7: mode has no effect: ipvs is a mode of kube-proxy",
+        "# - 5:19: ipvs.strictARP has no effect",
+        "# Of CoreDNS's configuration:",
+    ] {
+        assert!(printed.lines().any(|found| found.starts_with(line)), "no {line:?} in\n{printed}");
+    }
+    // What was printed is a configuration.
+    let ours = write("ours.yaml", &printed);
+    let again = podway(&["run", "--config", &ours, "--masquerade-bit=x"]);
+    let complaint = stderr(&again);
+    assert!(complaint.contains("--masquerade-bit"), "{complaint}");
+    assert!(!complaint.contains("ours.yaml"), "{complaint}");
+    let nothing = podway(&["migrate", "--manifests", folder.path().to_str().unwrap()]);
+    assert!(stderr(&nothing).contains("name files with"), "{}", stderr(&nothing));
 }

@@ -3,6 +3,8 @@
 
 #[path = "run/node.rs"]
 mod node;
+#[path = "run/source.rs"]
+mod source;
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream, UdpSocket};

@@ -40,6 +40,7 @@ impl Bench {
         let admin = Arc::new(Admin {
             node: NodeName::new("node-a").unwrap(),
             readiness: readiness.clone(),
+            freshness: Freshness::default(),
             health: health.clone(),
             feed: publisher.feed(),
             mode: "nftables",

@@ -84,6 +84,7 @@ pub(super) fn dns(
             value: String::new(),
             reason: "there is no Corefile".to_owned(),
             accepted: "beside --corefile FILE",
+            place: None,
         }));
     }
     if args.dns_listen.is_empty() {
@@ -98,6 +99,7 @@ pub(super) fn dns(
             value: text.clone(),
             reason: "is one too many".to_owned(),
             accepted: "at most 15 upstreams",
+            place: None,
         }));
     }
     let name = domain.as_deref().unwrap_or(DOMAIN);
@@ -113,6 +115,7 @@ fn refuse_beside(args: &DnsArgs, errors: &mut FlagErrors) {
             value: text.clone(),
             reason: "the Corefile says who is asked".to_owned(),
             accepted: "forward in the Corefile, or no --corefile",
+            place: None,
         }));
     }
 }

@@ -34,6 +34,7 @@ impl Flag {
             value: value.to_owned(),
             reason: reason.to_string(),
             accepted: self.accepted,
+            place: None,
         }
     }
 }

@@ -1,17 +1,20 @@
 use std::io;
 
 use clap::Parser;
+use podway_cluster_watch::api::{Access, Endpoint};
 use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::policy::{DeadTcp, NodePortAddresses, PodDetection, UnknownPorts};
 use podway_proxy_sync::sysctl::{Choices, Permission};
 
 use super::*;
 use crate::args::{Command, CommandLine};
+use crate::environment::Surroundings;
 
 fn environment() -> Environment {
     Environment {
         host_name: Ok("Node-A.example\n".to_owned()),
         interfaces: vec!["127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap()],
+        surroundings: Surroundings::Host,
     }
 }
 
@@ -41,8 +44,9 @@ fn cidrs(texts: &[&str]) -> Vec<ipnet::IpNet> {
 
 #[test]
 fn defaults_are_a_whole_configuration() {
-    let Config { cluster, proxy, kernel, dns, node_local: _, admin, log } = resolve(&[]).unwrap();
-    assert_eq!(cluster.manifests.to_str(), Some("/manifests"));
+    let Config { source, cluster, proxy, kernel, dns, node_local: _, admin, log } =
+        resolve(&[]).unwrap();
+    assert_eq!(source, SourceConfig::Manifests("/manifests".into()));
     assert_eq!(cluster.node.as_str(), "node-a.example", "the host name in lower case");
     assert_eq!(cluster.zone.domain().to_ascii(), "cluster.local.");
     assert_eq!(proxy.policy, Policy::default());
@@ -62,7 +66,7 @@ fn defaults_are_a_whole_configuration() {
 
 #[test]
 fn every_flag_is_taken_over() {
-    let Config { cluster, proxy, kernel, dns, node_local: _, admin, log } = resolve(&[
+    let Config { source: _, cluster, proxy, kernel, dns, node_local: _, admin, log } = resolve(&[
         "--hostname-override= Worker-1 ",
         "--cluster-domain=magedu.local.",
         "--proxy-mode=nftables",
@@ -267,13 +271,46 @@ fn all_errors_are_reported_together() {
 }
 
 #[test]
-fn manifests_are_required() {
-    let command = CommandLine::try_parse_from(["podway", "run"]).unwrap().command;
-    let Command::Run(args) = command else { panic!("{command:?}") };
-    let found = Config::resolve(&args, &environment()).unwrap_err().to_string();
+fn a_source_is_required_outside_of_a_pod() {
+    let source = |flags: &[&str], surroundings| {
+        let command = ["podway", "run"].iter().chain(flags);
+        let command = CommandLine::try_parse_from(command).unwrap().command;
+        let Command::Run(args) = command else { panic!("{command:?}") };
+        let environment = Environment { surroundings, ..environment() };
+        Config::resolve(&args, &environment)
+            .map(|config| config.source)
+            .map_err(|errors| errors.to_string())
+    };
+    let endpoints = |texts: &[&str]| -> Vec<_> {
+        texts.iter().map(|text| Endpoint::parse(text).unwrap()).collect()
+    };
     assert_eq!(
-        found,
+        source(&[], Surroundings::Host).unwrap_err(),
+        "--kubeconfig \"\": is required: there is no --manifests, and this is no pod with a \
+         ServiceAccount; accepted: a kubeconfig file"
+    );
+    assert_eq!(
+        source(&["--manifests="], Surroundings::Host).unwrap_err(),
         "--manifests \"\": is required; accepted: a folder of *.yaml, *.yml and *.json manifests"
+    );
+    assert_eq!(
+        source(&["--api-endpoints=10.0.0.1, 10.0.0.2:443"], Surroundings::Pod),
+        Ok(SourceConfig::Api {
+            access: Access::InCluster,
+            endpoints: endpoints(&["10.0.0.1", "10.0.0.2:443"]),
+        })
+    );
+    assert_eq!(
+        source(&["--kubeconfig=/k", "--master=https://10.0.0.1:6443"], Surroundings::Pod),
+        Ok(SourceConfig::Api {
+            access: Access::Kubeconfig("/k".into()),
+            endpoints: endpoints(&["10.0.0.1:6443"]),
+        })
+    );
+    assert_eq!(
+        source(&["--api-endpoints=ftp://10.0.0.1"], Surroundings::Pod).unwrap_err(),
+        "--api-endpoints \"ftp://10.0.0.1\": has a scheme that is neither https nor http; \
+         accepted: HOST, HOST:PORT or https://HOST:PORT of an API server"
     );
 }
 
@@ -323,7 +360,7 @@ fn plan_for_another_node_knows_nothing_of_this_machine() {
         let Command::Plan(args) = command else { panic!("{command:?}") };
         resolve_plan(&args.cluster, (&args.proxy, &args.node_local), &environment())
             .unwrap()
-            .1
+            .2
             .interfaces
     };
     assert_eq!(interfaces(&[]), environment().interfaces);

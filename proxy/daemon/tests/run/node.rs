@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -49,12 +50,21 @@ impl Node {
 
     /// Starts the daemon with these further flags.
     pub(crate) fn start(&self, flags: &[&str]) -> Daemon {
+        let manifests = self.folder.path().to_str().unwrap();
+        let usual = ["--cluster-cidr=10.244.0.0/16", "--manifests", manifests];
+        self.start_bare(&[&usual, flags].concat())
+    }
+
+    /// The folder of what outlives the daemon.
+    pub(crate) fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// Starts the daemon with these flags and no more than the node's name and that folder.
+    pub(crate) fn start_bare(&self, flags: &[&str]) -> Daemon {
         let log = tempfile::NamedTempFile::new().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_podway"))
-            .args(["run", "--hostname-override=node-a", "--cluster-cidr=10.244.0.0/16"])
-            .arg("--manifests")
-            .arg(self.folder.path())
-            .arg("--state-dir")
+            .args(["run", "--hostname-override=node-a", "--state-dir"])
             .arg(self.state.path())
             .args(flags)
             .stdin(Stdio::null())
