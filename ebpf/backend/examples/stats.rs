@@ -10,9 +10,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, verified, size) in programs {
         println!("{name:<14}{verified:>22}{size:>18}");
     }
-    println!("\n{:<14}{:>10}{:>16}", "map", "entries", "bytes when empty");
+    println!("\n{:<14}{:>10}{:>18}", "map", "entries", "bytes when empty");
     for (name, entries, bytes) in maps {
-        println!("{name:<14}{entries:>10}{bytes:>16}");
+        println!("{name:<14}{entries:>10}{bytes:>18}");
     }
     Ok(())
 }
