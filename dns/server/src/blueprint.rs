@@ -98,7 +98,7 @@ impl Blueprint {
         let mut fleets = Vec::new();
         let mut sites = BTreeMap::<Point, Vec<_>>::new();
         for (block, points) in config.blocks.iter().zip(points) {
-            let own = own_addresses(points.iter().map(|(point, _)| point.0), ground);
+            let own = own_addresses(points.iter().map(|(point, _)| point.address), ground);
             let Some(made) = stages::block(block, ground, (own, known), &reports) else { continue };
             fleets.push(Arc::clone(&made.fleet));
             let made = Arc::new(made);
@@ -108,8 +108,10 @@ impl Blueprint {
         }
         let notes = reports.into_notes()?;
         let streams = listen::streams(config);
-        let site =
-            |(point, blocks): (Point, _)| (point, Arc::new(Site::new(blocks, streams(point))));
+        let site = |(point, blocks): (Point, _)| {
+            let streams = streams(&point);
+            (point, Arc::new(Site::new(blocks, streams)))
+        };
         Ok(Self { listeners: sites.into_iter().map(site).collect(), fleets, notes })
     }
 
@@ -121,7 +123,7 @@ impl Blueprint {
 
     /// The addresses that are answered at.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listeners.keys().map(|point| point.0)
+        self.listeners.keys().map(|point| point.address)
     }
 }
 

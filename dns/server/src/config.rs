@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use crate::forward::config::{ForwardConfig, Target};
+use crate::tls::TlsListen;
 
 /// Where to listen, whom to forward to, and how much of everything.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +15,8 @@ pub struct ServerConfig {
     ///
     /// Port 0 picks one that is free for both. IPv6 addresses take IPv6 only, also the unspecified.
     pub listen: Vec<SocketAddr>,
+    /// Addresses to answer at by TLS (RFC 7858), each with what clients are shown there.
+    pub tls: Vec<(SocketAddr, TlsListen)>,
     /// Addresses that queries reach this server at beside those, never to be forwarded to.
     pub own: Vec<SocketAddr>,
     /// Who is asked for names outside the zones.
@@ -35,6 +38,7 @@ impl ServerConfig {
     pub fn new(listen: Vec<SocketAddr>, upstreams: Vec<SocketAddr>) -> Self {
         Self {
             listen,
+            tls: Vec::new(),
             own: Vec::new(),
             forward: vec![ForwardConfig::new(upstreams.into_iter().map(Target::from).collect())],
             workers: available_parallelism().unwrap_or(NonZeroUsize::MIN),

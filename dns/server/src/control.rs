@@ -16,6 +16,7 @@ use crate::handler::Handler;
 use crate::listen::{Presence, open};
 use crate::server::{BindError, ListenErrors, Listener, Point, Serving, Shared};
 use crate::site::Site;
+use crate::tcp::Cover;
 
 /// Changes a server while it runs.
 #[derive(Debug, Clone)]
@@ -69,7 +70,8 @@ impl Control {
     pub async fn listen(&self, address: SocketAddr) -> Result<Listening, BindError> {
         let workers = available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let (outcome, done) = oneshot::channel();
-        let order = Order::Listen { point: (address, workers.get()), outcome };
+        let point = Point { address, workers: workers.get(), tls: None };
+        let order = Order::Listen { point, outcome };
         self.orders.send(order).await.map_err(|_ended| BindError::Ended)?;
         done.await.map_err(|_ended| BindError::Ended)?
     }
@@ -88,11 +90,11 @@ impl Further {
         listeners: &[Listener],
         shared: &Shared,
     ) -> Result<Listening, BindError> {
-        let (address, workers) = point;
+        let Point { address, workers, .. } = point;
         let site = site_at(listeners, address.port()).ok_or(BindError::NoAddress)?;
         let sockets = open(address, workers, Presence::Awaited)
             .map_err(|error| BindError::Listen(ListenErrors(vec![error])))?;
-        let mut listener = Listener::new(point, sockets, site, shared);
+        let mut listener = Listener::new(point, (sockets, Cover::None), site, shared);
         let mut tasks = JoinSet::new();
         listener.start(&mut tasks);
         self.0.retain(|handler| handler.strong_count() > 0);
@@ -112,7 +114,8 @@ impl Further {
 
 /// What is answered at `port`.
 fn site_at(listeners: &[Listener], port: u16) -> Option<Arc<Site>> {
-    let at_port = listeners.iter().find(|listener| listener.address().port() == port);
+    let mut plain = listeners.iter().filter(|listener| !listener.is_by_tls());
+    let at_port = plain.find(|listener| listener.address().port() == port);
     at_port.map(|listener| Arc::clone(&listener.handler().site()))
 }
 

@@ -26,7 +26,7 @@ mod race;
 mod resolver;
 #[cfg(test)]
 mod tests;
-mod transport;
+pub(crate) mod transport;
 mod upstream;
 mod zone;
 
@@ -277,6 +277,6 @@ fn key(query: &Query) -> Key {
 }
 
 /// Locks; what is kept inside is whole at any time, also after a panic.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

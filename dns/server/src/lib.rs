@@ -20,6 +20,7 @@
 //! | `forward` | upstreams: tries, fail-over, which replies count, what is kept of them |
 //! | [`resolv_conf`] | pure: upstreams from `resolv.conf` |
 //! | `listen`, `endpoint`, `mmsg`, `udp`, `frames`, `tcp` | sockets and the loops over them |
+//! | `tls` | what clients are shown by TLS |
 //! | `clients`, `allowed` | pure: what each client may ask, and who is a client |
 //! | `site` | the server blocks of an address, and the one that a name belongs to |
 //! | `chain` | the plugins of a block as stages, one after the other |
@@ -60,6 +61,7 @@ pub mod respond;
 mod server;
 mod site;
 mod tcp;
+mod tls;
 mod udp;
 mod wire;
 
@@ -79,3 +81,4 @@ pub use query::{Query, QueryOpt, Question};
 pub use reply::Policy;
 pub use respond::{Outcome, Transport, respond};
 pub use server::{BindError, ListenErrors, Server};
+pub use tls::{ClientCertificates, TlsListen};

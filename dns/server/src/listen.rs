@@ -73,6 +73,14 @@ pub(crate) fn open(
     }
 }
 
+/// Opens the one socket of `address` for streams alone.
+pub(crate) fn open_stream(address: SocketAddr) -> Result<Sockets, ListenError> {
+    let error = |source| ListenError { address, protocol: "TCP", source };
+    let tcp = open_tcp(address, Presence::Required).map_err(error)?;
+    let address = tcp.local_addr().map_err(error)?;
+    Ok(Sockets { address, udp: Vec::new(), tcp })
+}
+
 /// Opens the sockets of `address`; for port 0 the first UDP socket chooses.
 fn open_once(
     address: SocketAddr,

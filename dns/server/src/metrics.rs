@@ -47,6 +47,13 @@ impl Entrance {
         Self { transport, recorder: Mutex::new(metrics.recorder(address, transport)) }
     }
 
+    /// Makes the entrance for TLS at `address`.
+    pub(crate) fn by_tls(metrics: &Metrics, address: SocketAddr) -> Self {
+        let (server, transport) = (format!("tls://{address}"), Transport::Tcp);
+        let recorder = metrics.exchanges.recorder(server, transport);
+        Self { transport, recorder: Mutex::new(recorder) }
+    }
+
     /// Records a query and its reply.
     pub(crate) fn record(&self, exchange: &Exchange) {
         self.recorder.lock().unwrap_or_else(PoisonError::into_inner).record(exchange);
@@ -83,7 +90,7 @@ impl Metrics {
 
     /// Makes counters for one writer at `address`, resolved once and for all.
     pub(crate) fn recorder(&self, address: SocketAddr, transport: Transport) -> Recorder {
-        self.exchanges.recorder(address, transport)
+        self.exchanges.recorder(format!("dns://{address}"), transport)
     }
 
     /// What counts forwarding.

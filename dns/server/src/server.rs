@@ -25,11 +25,13 @@ use crate::config::{ClientLimits, ServerConfig};
 use crate::control::{Control, Further, Order};
 use crate::forward::config::Target;
 use crate::forward::{Fleet, TlsError, longest_first};
-use crate::listen::{ListenError, Presence, Sockets, open};
+use crate::listen::{ListenError, Presence, Sockets, open, open_stream};
 use crate::metrics::Metrics;
 use crate::reply::Policy;
 use crate::resolv_conf::is_own;
 use crate::site::{Block, Site};
+use crate::tcp::Cover;
+use crate::tls::Certificates;
 
 /// Why a server cannot be made.
 #[derive(Debug, ThisError)]
@@ -46,6 +48,9 @@ pub enum BindError {
         /// The upstream.
         upstream: SocketAddr,
     },
+    /// Clients are to be served by TLS, and that cannot be set up.
+    #[error("clients cannot be served by TLS")]
+    ServeTls(#[source] TlsError),
     /// An upstream is asked by TLS, and that cannot be set up.
     #[error("upstreams cannot be asked by TLS")]
     Tls(#[from] TlsError),
@@ -112,12 +117,12 @@ impl Server {
     /// # Errors
     /// [`BindError::Listen`] names every address that cannot be listened on.
     pub fn bind(config: ServerConfig, zone: Arc<ArcSwap<ZoneIndex>>) -> Result<Self, BindError> {
-        if config.listen.is_empty() {
+        let points = points(&config);
+        if points.is_empty() {
             return Err(BindError::NoAddress);
         }
-        let points = config.listen.iter().map(|address| (*address, config.workers.get()));
-        let sockets = open_all(points)?;
-        let listening = sockets.iter().map(|sockets| sockets.address);
+        let sockets = open_all(&points)?;
+        let listening = sockets.iter().map(|(sockets, _)| sockets.address);
         let own: Vec<_> = listening.chain(config.own).collect();
         for target in config.forward.iter().flat_map(|forward| &forward.to) {
             if let Target::Upstream(upstream) = target
@@ -138,10 +143,10 @@ impl Server {
         let root = hickory_proto::rr::Name::root();
         let site = Arc::new(Site::new(vec![(vec![root], block)], config.streams));
         let shared = Shared::new(config.clients, metrics);
-        let listeners = sockets.into_iter().zip(&config.listen).map(|(sockets, asked)| {
-            let point = (*asked, config.workers.get());
-            Listener::new(point, sockets, Arc::clone(&site), &shared)
-        });
+        let listeners = sockets
+            .into_iter()
+            .zip(points)
+            .map(|(sockets, point)| Listener::new(point, sockets, Arc::clone(&site), &shared));
         Ok(Self::with(listeners.collect(), shared))
     }
 
@@ -175,7 +180,15 @@ impl Server {
     /// The addresses listened on, with the ports that were chosen where none was asked for.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(Listener::address).collect()
+        let plain = self.listeners.iter().filter(|listener| !listener.is_by_tls());
+        plain.map(Listener::address).collect()
+    }
+
+    /// The addresses listened on by TLS.
+    #[must_use]
+    pub fn tls_addrs(&self) -> Vec<SocketAddr> {
+        let by_tls = self.listeners.iter().filter(|listener| listener.is_by_tls());
+        by_tls.map(Listener::address).collect()
     }
 
     /// What the server counts.
@@ -233,14 +246,34 @@ impl Shared {
     }
 }
 
-/// Opens the sockets of each address with its number of workers, or none.
-pub(crate) fn open_all(
-    points: impl Iterator<Item = (SocketAddr, usize)>,
-) -> Result<Vec<Sockets>, BindError> {
+/// Where `config` says to listen.
+fn points(config: &ServerConfig) -> Vec<Point> {
+    let workers = config.workers.get();
+    let plain = config.listen.iter().map(|address| Point { address: *address, workers, tls: None });
+    let by_tls = config.tls.iter().map(|(address, listen)| Point {
+        address: *address,
+        workers,
+        tls: Some(listen.clone()),
+    });
+    plain.chain(by_tls).collect()
+}
+
+/// Opens the sockets of all `points`, or none.
+pub(crate) fn open_all(points: &[Point]) -> Result<Vec<(Sockets, Cover)>, BindError> {
     let mut sockets = Vec::new();
     let mut failures = Vec::new();
-    for (address, workers) in points {
-        match open(address, workers, Presence::Required) {
+    for Point { address, workers, tls } in points {
+        let opened = match tls {
+            None => {
+                open(*address, *workers, Presence::Required).map(|opened| (opened, Cover::None))
+            }
+            Some(listen) => {
+                let certificates = Certificates::load(listen.clone());
+                let cover = Cover::Tls(Arc::new(certificates.map_err(BindError::ServeTls)?));
+                open_stream(*address).map(|opened| (opened, cover))
+            }
+        };
+        match opened {
             Ok(opened) => sockets.push(opened),
             Err(error) => failures.push(error),
         }

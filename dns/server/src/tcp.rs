@@ -2,20 +2,21 @@
 //!
 //! Queries of one connection are answered as their answers come, not one after the other (RFC 7766
 //! §6.2.1.1): a slow upstream holds up nobody else. A client that sends nothing whole for a while,
-//! or takes no replies, is let go.
+//! or takes no replies, is let go. With TLS (RFC 7858) all is the same but for the handshake before.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::future::ready;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::config::StreamLimits;
@@ -24,6 +25,7 @@ use crate::handler::{Arrival, Handled, Handler};
 use crate::metrics::{Entrance, Exchange};
 use crate::respond::Transport;
 use crate::server::Stop;
+use crate::tls::Certificates;
 
 /// How long connections are given after the order to stop.
 const DRAIN: Duration = Duration::from_millis(800);
@@ -34,19 +36,31 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Most reads of what arrived before the end of a connection, so that it comes to an end.
 const LAST_READS: usize = 64;
 
+/// What a stream carries.
+#[derive(Debug, Clone)]
+pub(crate) enum Cover {
+    /// Messages.
+    None,
+    /// TLS, with these certificates.
+    Tls(Arc<Certificates>),
+}
+
 /// Answers at `listener` until `stop`, then finishes what is under way.
 ///
 /// # Errors
 /// The listener cannot be used at all.
 pub(crate) async fn serve(
-    listener: std::net::TcpListener,
+    (listener, cover): (std::net::TcpListener, Cover),
     handler: Arc<Handler>,
     mut stop: Stop,
 ) -> io::Result<()> {
     let limits = handler.site().streams;
     let listener = TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
-    let entrance = Arc::new(Entrance::new(handler.metrics(), address, Transport::Tcp));
+    let entrance = Arc::new(match cover {
+        Cover::None => Entrance::new(handler.metrics(), address, Transport::Tcp),
+        Cover::Tls(_) => Entrance::by_tls(handler.metrics(), address),
+    });
     let slots = Arc::new(Semaphore::new(limits.connections));
     let seats = Seats::default();
     let mut connections = JoinSet::new();
@@ -67,10 +81,15 @@ pub(crate) async fn serve(
                     tracing::debug!(%client, "connection closed: the client has too many");
                     continue;
                 };
-                let connection = Connection::new(stream, client, &entrance, &handler, limits);
-                let stop = stop.clone();
+                let guest = Guest {
+                    client,
+                    entrance: Arc::clone(&entrance),
+                    handler: Arc::clone(&handler),
+                    limits,
+                };
+                let (stop, cover) = (stop.clone(), cover.clone());
                 connections.spawn(async move {
-                    if let Err(error) = connection.run(stop).await {
+                    if let Err(error) = guest.serve(stream, cover, stop).await {
                         tracing::debug!(%client, %error, "connection ended");
                     }
                     drop((slot, seat));
@@ -137,14 +156,42 @@ impl Drop for Seat {
     }
 }
 
-/// One connection.
-struct Connection {
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
+/// A client that has connected.
+struct Guest {
     client: SocketAddr,
     entrance: Arc<Entrance>,
     handler: Arc<Handler>,
     limits: StreamLimits,
+}
+
+impl Guest {
+    /// Agrees with the client on how to speak, then answers.
+    async fn serve(self, stream: TcpStream, cover: Cover, mut stop: Stop) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let certificates = match cover {
+            Cover::None => {
+                let (reader, writer) = stream.into_split();
+                return Connection::new(reader, writer, self).run(stop).await;
+            }
+            Cover::Tls(certificates) => certificates,
+        };
+        let handshake = timeout(self.limits.idle, certificates.acceptor().accept(stream));
+        let stream = tokio::select! {
+            () = stop.ordered() => return Ok(()),
+            agreed = handshake => {
+                agreed.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))?
+            }
+        };
+        let (reader, writer) = tokio::io::split(stream);
+        Connection::new(reader, writer, self).run(stop).await
+    }
+}
+
+/// One connection.
+struct Connection<R, W> {
+    reader: R,
+    writer: W,
+    guest: Guest,
     /// What arrived.
     frames: Frames,
     /// Replies that need an upstream.
@@ -165,31 +212,15 @@ enum Event {
     Enough,
 }
 
-impl Connection {
-    fn new(
-        stream: TcpStream,
-        client: SocketAddr,
-        entrance: &Arc<Entrance>,
-        handler: &Arc<Handler>,
-        limits: StreamLimits,
-    ) -> Self {
-        let (reader, writer) = stream.into_split();
-        Self {
-            reader,
-            writer,
-            client,
-            entrance: Arc::clone(entrance),
-            handler: Arc::clone(handler),
-            limits,
-            frames: Frames::default(),
-            later: JoinSet::new(),
-            idle_until: Instant::now() + limits.idle,
-        }
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
+    fn new(reader: R, writer: W, guest: Guest) -> Self {
+        let idle_until = Instant::now() + guest.limits.idle;
+        let (frames, later) = (Frames::default(), JoinSet::new());
+        Self { reader, writer, guest, frames, later, idle_until }
     }
 
     /// Answers until the client ends, is idle or the server stops; then sends what is still owed.
     async fn run(mut self, mut stop: Stop) -> io::Result<()> {
-        self.writer.as_ref().set_nodelay(true)?;
         loop {
             match self.next_event(&mut stop).await? {
                 Event::Query => self.answer().await?,
@@ -201,14 +232,14 @@ impl Connection {
         // What has arrived counts as received; left unread, it would make the kernel reset the
         // connection and take replies with it that are still on their way.
         for _ in 0..LAST_READS {
-            if !self.reader.try_read_buf(self.frames.buffer()).is_ok_and(|octets| octets > 0) {
+            if !self.read_now().await {
                 break;
             }
             if self.frames.is_ready() {
                 self.answer().await?;
             }
         }
-        while self.later.len() < self.limits.in_flight && self.frames.is_ready() {
+        while self.later.len() < self.guest.limits.in_flight && self.frames.is_ready() {
             self.answer().await?;
         }
         while let Some(reply) = self.later.join_next().await {
@@ -217,13 +248,24 @@ impl Connection {
         self.writer.shutdown().await
     }
 
+    /// Takes what has arrived already; `false` if nothing has.
+    async fn read_now(&mut self) -> bool {
+        // The runtime must not make it wait for the sake of others.
+        let read = unconstrained(self.reader.read_buf(self.frames.buffer()));
+        tokio::select! {
+            biased;
+            read = read => read.is_ok_and(|octets| octets > 0),
+            () = ready(()) => false,
+        }
+    }
+
     /// Waits for something to do.
     async fn next_event(&mut self, stop: &mut Stop) -> io::Result<Event> {
-        let has_room = self.later.len() < self.limits.in_flight;
+        let has_room = self.later.len() < self.guest.limits.in_flight;
         if has_room && self.frames.is_ready() {
             return Ok(Event::Query);
         }
-        if self.frames.announced().is_some_and(|octets| octets > self.limits.query_octets) {
+        if self.frames.announced().is_some_and(|octets| octets > self.guest.limits.query_octets) {
             return Ok(Event::Enough);
         }
         tokio::select! {
@@ -240,17 +282,17 @@ impl Connection {
 
     /// Answers the query that is in the buffer, now or later.
     async fn answer(&mut self) -> io::Result<()> {
-        self.idle_until = Instant::now() + self.limits.idle;
+        self.idle_until = Instant::now() + self.guest.limits.idle;
         let Some(message) = self.frames.take() else { return Ok(()) };
-        let (client, transport) = (self.client, Transport::Tcp);
+        let (client, transport) = (self.guest.client, Transport::Tcp);
         let (request_octets, received) = (message.len(), Instant::now().into_std());
         let arrival = Arrival { message, client, transport, received };
         let mut reply = Vec::new();
-        let handled = self.handler.handle(&self.handler.site(), arrival, &mut reply);
+        let handled = self.guest.handler.handle(&self.guest.handler.site(), arrival, &mut reply);
         match handled {
             Handled::Silence => Ok(()),
             Handled::Reply(replied) => {
-                self.entrance.record(&Exchange {
+                self.guest.entrance.record(&Exchange {
                     replied,
                     client: client.ip(),
                     request_octets,
@@ -260,7 +302,8 @@ impl Connection {
                 self.write(&reply).await
             }
             Handled::Later(later) => {
-                let (handler, entrance) = (Arc::clone(&self.handler), Arc::clone(&self.entrance));
+                let (handler, entrance) =
+                    (Arc::clone(&self.guest.handler), Arc::clone(&self.guest.entrance));
                 self.later.spawn(async move {
                     handler.finish(*later, &entrance, &mut reply).await;
                     reply
@@ -276,10 +319,15 @@ impl Connection {
             return Ok(());
         }
         let framed = framed(reply).ok_or(io::ErrorKind::InvalidData)?;
-        let written = timeout(self.limits.write, self.writer.write_all(&framed)).await;
+        let write = async {
+            self.writer.write_all(&framed).await?;
+            // TLS keeps what the socket does not take at once.
+            self.writer.flush().await
+        };
+        let written = timeout(self.guest.limits.write, write).await;
         let outcome = written.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()));
         if outcome.is_err() {
-            self.handler.metrics().send_failed();
+            self.guest.handler.metrics().send_failed();
         }
         outcome
     }

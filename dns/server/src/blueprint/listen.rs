@@ -2,15 +2,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 
-use podway_dns_corefile::plugin::{BindAddress, Timeouts};
+use podway_dns_corefile::plugin::{BindAddress, ClientAuth, Timeouts, Tls};
 use podway_dns_corefile::{Config, Scheme, ServerBlock};
 
 use super::reports::Reports;
 use super::{Ground, Points};
 use crate::config::StreamLimits;
+use crate::forward::config::TlsIdentity;
 use crate::server::Point;
+use crate::tls::{ClientCertificates, TlsListen};
 
 /// Where `block` answers for which of its zones.
 pub(super) fn points(block: &ServerBlock, ground: &Ground<'_>, reports: &Reports) -> Points {
@@ -25,10 +28,17 @@ pub(super) fn points(block: &ServerBlock, ground: &Ground<'_>, reports: &Reports
     let bound = bound(block, ground, reports);
     let mut points = Points::new();
     for key in &block.keys {
-        if key.scheme == Scheme::Tls {
-            reports.unserved(&key.place, &format!("answering by {key}"), "dns://");
-            continue;
-        }
+        let tls = match key.scheme {
+            Scheme::Dns => None,
+            Scheme::Tls => match block.tls().map(tls) {
+                Some(listen) => Some(listen),
+                None => {
+                    let text = format!("{key} needs a certificate");
+                    reports.mistake(&key.place, text, "a block with tls CERT KEY");
+                    continue;
+                }
+            },
+        };
         let addresses: Vec<SocketAddr> = match &bound {
             Some(bound) => bound.iter().map(|ip| SocketAddr::new(*ip, key.port)).collect(),
             None if ground.listen.is_empty() => {
@@ -45,7 +55,7 @@ pub(super) fn points(block: &ServerBlock, ground: &Ground<'_>, reports: &Reports
             reports.mistake(&key.place, text, &format!("the port of one of {}", given.join(", ")));
         }
         for address in addresses {
-            let point: Point = (address, workers.get());
+            let point = Point { address, workers: workers.get(), tls: tls.clone() };
             let zone = key.zone.name().clone();
             match points.iter_mut().find(|(known, _)| *known == point) {
                 Some((_, zones)) => zones.push(zone),
@@ -54,6 +64,19 @@ pub(super) fn points(block: &ServerBlock, ground: &Ground<'_>, reports: &Reports
         }
     }
     points
+}
+
+/// What clients are shown and have to show.
+fn tls(own: &Tls) -> TlsListen {
+    let authorities = own.client_authorities.as_ref().map(PathBuf::from);
+    let clients = match own.client_auth {
+        // One that nobody looks at need not be asked for.
+        ClientAuth::None | ClientAuth::Request => ClientCertificates::None,
+        ClientAuth::VerifyIfGiven => ClientCertificates::IfGiven(authorities),
+        ClientAuth::RequireAny | ClientAuth::Verify => ClientCertificates::Required(authorities),
+    };
+    let identity = TlsIdentity { certificate: (&own.certificate).into(), key: (&own.key).into() };
+    TlsListen { identity, clients }
 }
 
 /// The addresses that `bind` names; `None` without one.
@@ -96,7 +119,7 @@ pub(super) fn check_used(
 ) {
     let Some(first) = config.blocks.first() else { return };
     for address in ground.listen {
-        let used = |points: &Points| points.iter().any(|(point, _)| point.0 == *address);
+        let used = |points: &Points| points.iter().any(|(point, _)| point.address == *address);
         if !points.iter().any(used) {
             let text = format!("{address} is to be listened at, and no block answers there");
             let accepted = format!("a block without bind and with the port {}", address.port());
@@ -106,15 +129,15 @@ pub(super) fn check_used(
 }
 
 /// The limits of streams at each address: those of the first block that has any.
-pub(super) fn streams(config: &Config) -> impl Fn(Point) -> StreamLimits {
+pub(super) fn streams(config: &Config) -> impl Fn(&Point) -> StreamLimits {
     let timeouts: Vec<(u16, Timeouts)> = config
         .blocks
         .iter()
         .filter_map(|block| Some((block, block.timeouts()?)))
         .flat_map(|(block, timeouts)| block.keys.iter().map(|key| (key.port, *timeouts)))
         .collect();
-    move |(address, _)| {
-        let own = timeouts.iter().find(|(port, _)| *port == address.port());
+    move |point| {
+        let own = timeouts.iter().find(|(port, _)| *port == point.address.port());
         own.map_or_else(StreamLimits::default, |(_, timeouts)| limits(timeouts))
     }
 }

@@ -234,8 +234,8 @@ pub struct TlsTrust {
     pub identity: Option<TlsIdentity>,
 }
 
-/// What an upstream is shown by TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the other side is shown by TLS.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TlsIdentity {
     /// File of the certificate and those that lead to it, as PEM.
     pub certificate: PathBuf,

@@ -2,7 +2,7 @@
 
 mod datagram;
 mod stream;
-mod tls;
+pub(crate) mod tls;
 
 use std::fmt::Debug;
 use std::io;

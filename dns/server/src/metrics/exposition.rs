@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
@@ -35,10 +34,9 @@ struct Entry {
 }
 
 impl Exchanges {
-    /// Makes counters for one writer at `address`.
-    pub(super) fn recorder(&self, address: SocketAddr, transport: Transport) -> Recorder {
+    /// Makes counters for one writer at the address that is called `server`.
+    pub(super) fn recorder(&self, server: String, transport: Transport) -> Recorder {
         let counters = Arc::<Counters>::default();
-        let server = format!("dns://{address}");
         let entry = Entry { server, transport, counters: Arc::clone(&counters) };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
         Recorder(counters)

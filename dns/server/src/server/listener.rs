@@ -13,10 +13,20 @@ use crate::blueprint::Blueprint;
 use crate::handler::Handler;
 use crate::listen::Sockets;
 use crate::site::Site;
-use crate::{tcp, udp};
+use crate::tcp::{self, Cover};
+use crate::tls::TlsListen;
+use crate::udp;
 
-/// Address and number of workers: listeners that agree in both are one and the same.
-pub(crate) type Point = (SocketAddr, usize);
+/// Where and how clients come: listeners that agree in all of it are one and the same.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Point {
+    /// The address asked for.
+    pub(crate) address: SocketAddr,
+    /// UDP sockets.
+    pub(crate) workers: usize,
+    /// What clients are shown, where they come by TLS and by nothing else.
+    pub(crate) tls: Option<TlsListen>,
+}
 
 /// What is answered at one address.
 #[derive(Debug)]
@@ -29,6 +39,8 @@ pub(crate) struct Listener {
     handler: Arc<Handler>,
     /// Its sockets, until tasks have them.
     sockets: Option<Sockets>,
+    /// What its streams carry.
+    cover: Cover,
     stop: watch::Sender<bool>,
 }
 
@@ -42,7 +54,12 @@ pub(crate) struct Serving {
 
 impl Listener {
     /// Answers for `site` at `sockets`, once it is started.
-    pub(crate) fn new(point: Point, sockets: Sockets, site: Arc<Site>, shared: &Shared) -> Self {
+    pub(crate) fn new(
+        point: Point,
+        (sockets, cover): (Sockets, Cover),
+        site: Arc<Site>,
+        shared: &Shared,
+    ) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let address = sockets.address;
         let Shared { clients, metrics } = shared.clone();
@@ -52,6 +69,7 @@ impl Listener {
             address,
             handler: Arc::new(Handler::new(site, address, clients, metrics)),
             sockets: Some(sockets),
+            cover,
             stop: watch::Sender::new(false),
         }
     }
@@ -59,6 +77,11 @@ impl Listener {
     /// Its number.
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Whether clients come by TLS.
+    pub(crate) fn is_by_tls(&self) -> bool {
+        self.point.tls.is_some()
     }
 
     /// Its address.
@@ -76,8 +99,16 @@ impl Listener {
             let serve = udp::serve(socket, Arc::clone(&self.handler), Stop::of(&self.stop));
             tasks.spawn(async move { serving(serve.await) });
         }
-        let serve = tcp::serve(tcp, Arc::clone(&self.handler), Stop::of(&self.stop));
+        let (handler, stop) = (Arc::clone(&self.handler), Stop::of(&self.stop));
+        let serve = tcp::serve((tcp, self.cover.clone()), handler, stop);
         tasks.spawn(async move { serving(serve.await) });
+        if let Cover::Tls(certificates) = &self.cover {
+            let (certificates, stop) = (Arc::clone(certificates), Stop::of(&self.stop));
+            tasks.spawn(async move {
+                certificates.follow(stop).await;
+                serving(Ok(()))
+            });
+        }
     }
 
     /// Who answers.
@@ -105,8 +136,8 @@ pub(super) fn replace(
         return Err(BindError::NoAddress);
     }
     let is_new = |point: &Point| !listeners.iter().any(|listener| listener.point == *point);
-    let new: Vec<Point> = plan.keys().copied().filter(is_new).collect();
-    let opened = open_all(new.iter().copied())?;
+    let new: Vec<Point> = plan.keys().filter(|point| is_new(point)).cloned().collect();
+    let opened = open_all(&new)?;
     listeners.retain(|listener| {
         let stays = plan.contains_key(&listener.point);
         if !stays {

@@ -12,12 +12,13 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::server::VerifierBuilderError;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::stream::{Connect, Plain};
 use crate::forward::config::TlsTrust;
 
-/// Why upstreams cannot be asked by TLS.
+/// Why TLS cannot be set up.
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// A file cannot be read as PEM.
@@ -49,6 +50,9 @@ pub enum TlsError {
     /// Certificate and key, or the cryptography, do not fit.
     #[error("TLS cannot be set up")]
     Setup(#[from] tokio_rustls::rustls::Error),
+    /// Certificates of clients cannot be checked.
+    #[error("certificates of clients cannot be checked")]
+    Clients(#[from] VerifierBuilderError),
 }
 
 /// Opens connections with TLS.
@@ -99,21 +103,24 @@ pub(crate) fn client_config(trust: &TlsTrust) -> Result<Arc<ClientConfig>, TlsEr
         None => builder.with_no_client_auth(),
         Some(identity) => {
             let certificates = certificates(&identity.certificate)?;
-            let path = &identity.key;
-            let key = PrivateKeyDer::from_pem_file(path).map_err(|source| TlsError::File {
-                what: "a key",
-                path: path.clone(),
-                source,
-            })?;
-            builder.with_client_auth_cert(certificates, key)?
+            builder.with_client_auth_cert(certificates, private_key(&identity.key)?)?
         }
     };
     config.alpn_protocols = vec![b"dot".to_vec()];
     Ok(Arc::new(config))
 }
 
+/// The key in `path`.
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|source| TlsError::File {
+        what: "a key",
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// The authorities in `path`, or those of the system.
-fn authorities(path: Option<&Path>) -> Result<RootCertStore, TlsError> {
+pub(crate) fn authorities(path: Option<&Path>) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     let place = match path {
         Some(path) => {
@@ -129,7 +136,7 @@ fn authorities(path: Option<&Path>) -> Result<RootCertStore, TlsError> {
 }
 
 /// The certificates in `path`.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
         .map_err(|source| TlsError::File { what: "certificates", path: path.to_owned(), source })
