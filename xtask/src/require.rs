@@ -12,6 +12,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("busybox", "busybox"),
     ("conntrack", "conntrack"),
     ("curl", "curl"),
+    ("delv", "dnsutils"),
     ("dig", "dnsutils"),
     ("gcc", "gcc"),
     ("go", "golang-go"),

@@ -5,6 +5,7 @@
 //! effect in silence.
 
 mod cache;
+mod dnssec;
 mod files;
 mod forward;
 mod gate;

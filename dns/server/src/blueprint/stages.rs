@@ -22,9 +22,10 @@ use podway_dns_zone::{AskedName, ZoneIndex};
 use super::forward::Common;
 use super::gate::{self, Interest};
 use super::reports::Reports;
-use super::{Ground, cache, files, forward, zone};
+use super::{Ground, cache, dnssec, files, forward, zone};
 use crate::chain::Stage;
 use crate::chain::answering::{Acl, Any, Chaos, Dns64, Local, Whoami};
+use crate::chain::dnssec::Dnssec;
 use crate::chain::forward::Forward;
 use crate::chain::kubernetes::Kubernetes;
 use crate::chain::message::{Header, LoadBalance, Minimal, Nsid};
@@ -138,6 +139,7 @@ impl Making<'_> {
                 self.passes(|gate| gate.except.push(RecordType::AAAA));
                 self.add(Dns64(dns64::Dns64::new(own)));
             }
+            Plugin::Dnssec(own) => self.dnssec(own, place),
             Plugin::Any(_) => {
                 self.passes(|gate| gate.except.push(RecordType::ANY));
                 self.add(Any);
@@ -186,10 +188,25 @@ impl Making<'_> {
                     self.zone_files();
                 }
             }
-            Plugin::Autopath(_) | Plugin::Dnssec(_) => {
+            Plugin::Autopath(_) => {
                 self.unserved(place, &format!("plugin {}", plugin.name()));
             }
         }
+    }
+
+    /// Adds signatures.
+    fn dnssec(&mut self, own: &plugin::Dnssec, place: &Place) {
+        let Some(signer) = dnssec::signer(own, place, self.reports) else { return };
+        self.passes(|gate| {
+            gate.without_dnssec = true;
+            gate.except.push(RecordType::DNSKEY);
+        });
+        // `kubernetes` stands behind, and the index of a configuration is always the same.
+        let index = self.block.plugins.iter().find_map(|Placed { place, plugin }| {
+            let Plugin::Kubernetes(own) = plugin else { return None };
+            zone::config(own, place, self.reports).map(|config| (self.ground.zone)(config))
+        });
+        self.add(Dnssec { signer: Arc::new(signer), index });
     }
 
     /// Adds names of the cluster.

@@ -78,7 +78,7 @@ impl Site {
         let blueprint = blueprint(&text, &[], &zones, (&metrics, None)).unwrap();
         let limits = ClientLimits::default();
         let server = Server::bind_blueprint(blueprint.clone(), limits, metrics).unwrap();
-        assert_eq!(server.local_addrs(), [address]);
+        assert_eq!([server.local_addrs(), server.tls_addrs()].concat(), [address]);
         let (control, metrics) = (server.control(), server.metrics().clone());
         let (stop, stopped) = oneshot::channel();
         let task: JoinHandle<_> = tokio::spawn(server.run(async {

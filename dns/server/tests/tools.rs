@@ -1,0 +1,233 @@
+//! Other people's programs as clients: `kdig` by TLS, `delv` with a trust anchor.
+//!
+//! They are in the Debian packages knot-dnsutils and bind9-dnsutils.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::{Name, RData, RecordType};
+use tokio::process::Command;
+
+use self::support::corefile::Site;
+use self::support::{edns_query, local, query, within};
+
+/// Runs a program to its end.
+async fn run(program: &str, package: &str, arguments: &[&str]) -> Output {
+    let output = Command::new(program).args(arguments).output();
+    match within(program, output).await {
+        Ok(output) => output,
+        Err(error) => panic!("{program} (Debian package {package}): {error}"),
+    }
+}
+
+/// A certificate for `name` by an authority, as files.
+fn papers(folder: &Path, name: &str) -> [PathBuf; 3] {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &authority).unwrap();
+    let texts = [authority.pem(), certificate.pem(), key.serialize_pem()];
+    let files = ["authority.pem", "server.pem", "server.key"].map(|file| folder.join(file));
+    for (file, text) in files.iter().zip(texts) {
+        std::fs::write(file, text).unwrap();
+    }
+    files
+}
+
+#[tokio::test]
+async fn kdig_is_answered_by_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let [authority, certificate, key] = papers(folder.path(), "dns.example")
+        .map(|file| file.into_os_string().into_string().unwrap());
+    let text = format!(
+        "tls://.:PORT {{\n bind 127.0.0.1\n tls {certificate} {key}\n kubernetes cluster.local\n}}\n"
+    );
+    let site = Site::start(&text).await;
+    let port = site.running.address.port().to_string();
+    let trust = format!("+tls-ca={authority}");
+    let common = ["@127.0.0.1", "-p", &port, &trust, "+tls-hostname=dns.example", "+short"];
+    let name = local("web");
+    let output = run("kdig", "knot-dnsutils", &[&common[..], &[&name, "AAAA"]].concat()).await;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "fd00:96::55\n", "{output:?}");
+    // With a name that the certificate does not have there is no answer.
+    let other = ["@127.0.0.1", "-p", &port, &trust, "+tls-hostname=other.example", "+short"];
+    let output = run("kdig", "knot-dnsutils", &[&other[..], &[&name, "A"]].concat()).await;
+    assert!(output.stdout.is_empty() && !output.status.success(), "{output:?}");
+    site.running.stop().await;
+}
+
+/// The key of the tests, without its ending.
+const KEY: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../sign/tests/data/Kcluster.local.+013+32590");
+
+/// A server that signs, and what `delv` trusts.
+struct Signed {
+    site: Site,
+    folder: tempfile::TempDir,
+}
+
+impl Signed {
+    async fn start() -> Self {
+        let text = format!(
+            ".:PORT {{\n dnssec cluster.local {{\n  key file {KEY}\n }}\n \
+             kubernetes cluster.local\n}}\n"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let public = std::fs::read_to_string(format!("{KEY}.key")).unwrap();
+        let key = public.lines().find(|line| !line.starts_with(';')).unwrap();
+        let fields: Vec<&str> = key.split_whitespace().skip(3).collect();
+        let anchor = format!(
+            "trust-anchors {{ cluster.local. static-key {} {} {} \"{}\"; }};\n",
+            fields[0],
+            fields[1],
+            fields[2],
+            fields[3..].concat()
+        );
+        std::fs::write(folder.path().join("anchors"), anchor).unwrap();
+        Self { site: Site::start(&text).await, folder }
+    }
+
+    /// What `delv` says of a question.
+    async fn delv(&self, name: &str, rtype: &str) -> String {
+        let port = self.site.running.address.port().to_string();
+        let anchors = self.folder.path().join("anchors").into_os_string().into_string().unwrap();
+        let arguments =
+            ["@127.0.0.1", "-p", &port, "-a", &anchors, "+root=cluster.local", name, rtype];
+        let output = run("delv", "bind9-dnsutils", &arguments).await;
+        let text = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    async fn ask(&self, name: &str, rtype: RecordType) -> Message {
+        let mut query = edns_query(5, name, rtype, 1232);
+        query.edns.as_mut().unwrap().set_dnssec_ok(true);
+        self.site.running.udp(&query).await
+    }
+}
+
+#[tokio::test]
+async fn delv_validates_what_is_there() {
+    let signed = Signed::start().await;
+    for (name, rtype, expected) in [
+        (local("web"), "A", "10.96.5.5"),
+        (local("web"), "AAAA", "fd00:96::55"),
+        ("WEB.Default.SVC.Cluster.Local.".to_owned(), "A", "10.96.5.5"),
+        (format!("_http._tcp.{}", local("web")), "SRV", "0 50 80 web.default.svc.cluster.local."),
+        (local("few"), "A", "10.244.0.11"),
+        (format!("_http._tcp.{}", local("few")), "SRV", "few-11.few.default.svc.cluster.local."),
+        (local("big"), "A", "10.244.7.207"),
+        (local("inside"), "A", "10.96.5.5"),
+        ("cluster.local.".to_owned(), "SOA", "hostmaster.cluster.local."),
+        ("cluster.local.".to_owned(), "DNSKEY", "257 3 13"),
+        ("dns-version.cluster.local.".to_owned(), "TXT", "\"1.1.0\""),
+    ] {
+        let said = signed.delv(&name, rtype).await;
+        assert!(
+            said.contains("; fully validated") && said.contains(expected),
+            "{name} {rtype}: {said}"
+        );
+        assert!(!said.contains("; unsigned"), "{name} {rtype}: {said}");
+    }
+    signed.site.running.stop().await;
+}
+
+#[tokio::test]
+async fn delv_validates_what_is_missing() {
+    let signed = Signed::start().await;
+    for (name, rtype) in [
+        (local("web"), "MX"),
+        (local("few"), "AAAA"),
+        ("svc.cluster.local.".to_owned(), "A"),
+        ("cluster.local.".to_owned(), "A"),
+        (local("nosuch"), "A"),
+        ("a.b.c.d.cluster.local.".to_owned(), "TXT"),
+    ] {
+        let said = signed.delv(&name, rtype).await;
+        let denied = said.contains("; negative response, fully validated");
+        assert!(denied, "{name} {rtype}: {said}");
+    }
+    signed.site.running.stop().await;
+}
+
+#[tokio::test]
+async fn delv_does_not_believe_what_another_key_signed() {
+    let signed = Signed::start().await;
+    let anchors = signed.folder.path().join("anchors");
+    let text = std::fs::read_to_string(&anchors).unwrap();
+    std::fs::write(&anchors, text.replace("a1Fxm2a", "a1Fxm2b")).unwrap();
+    let said = signed.delv(&local("web"), "A").await;
+    assert!(!said.contains("fully validated"), "{said}");
+    signed.site.running.stop().await;
+}
+
+#[tokio::test]
+async fn who_does_not_ask_for_signatures_gets_none_and_the_usual_code() {
+    let signed = Signed::start().await;
+    for (name, rcode) in
+        [(local("web"), ResponseCode::NoError), (local("nosuch"), ResponseCode::NXDomain)]
+    {
+        for message in [query(1, &name, RecordType::A), edns_query(1, &name, RecordType::A, 1232)] {
+            let reply = signed.site.running.udp(&message).await;
+            assert_eq!(reply.metadata.response_code, rcode);
+            let sections = [&reply.answers, &reply.authorities, &reply.additionals];
+            let is_proof = |data: &RData| matches!(data, RData::DNSSEC(_));
+            assert!(
+                !sections.into_iter().flatten().any(|record| is_proof(&record.data)),
+                "{reply}"
+            );
+        }
+    }
+    signed.site.running.stop().await;
+}
+
+#[tokio::test]
+async fn rfc9824_3_2_missing_name_is_told_by_its_nsec_record_and_types_are_those_it_has() {
+    let signed = Signed::start().await;
+    let nsec = |reply: &Message| {
+        let record = reply.authorities.iter().find(|one| one.record_type() == RecordType::NSEC);
+        record.unwrap().to_string()
+    };
+    let missing = signed.ask(&local("nosuch"), RecordType::A).await;
+    assert_eq!(missing.metadata.response_code, ResponseCode::NoError);
+    assert!(
+        missing.metadata.authoritative && nsec(&missing).ends_with("RRSIG NSEC Unknown"),
+        "{missing}"
+    );
+    let there = signed.ask(&local("web"), RecordType::MX).await;
+    let text = nsec(&there);
+    let (_, types) = text.split_once("NSEC ").unwrap();
+    let types: Vec<&str> = types.split_whitespace().skip(1).collect();
+    assert_eq!(types, ["A", "AAAA", "SRV", "RRSIG", "NSEC"], "{text}");
+    let owner = there.authorities.iter().find(|one| one.record_type() == RecordType::NSEC).unwrap();
+    assert_eq!(owner.name, Name::from_ascii(local("web")).unwrap());
+    // A large answer is cut like any other, and says so.
+    let large = signed.ask(&local("big"), RecordType::A).await;
+    assert!(large.metadata.truncation && large.to_vec().unwrap().len() <= 1232);
+    signed.site.running.stop().await;
+}
+
+#[tokio::test]
+async fn keys_that_are_no_good_are_named_and_change_nothing() {
+    let signed = Signed::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let stem = folder.path().join("Kexample.+013+1").into_os_string().into_string().unwrap();
+    for (key, zone, expected) in [
+        (&*stem, "cluster.local", "Kexample.+013+1.key: "),
+        (KEY, "example.org", "within none of the zones"),
+    ] {
+        let text = format!(
+            ".:PORT {{\n dnssec {zone} {{\n  key file {key}\n }}\n kubernetes cluster.local\n}}\n"
+        );
+        let error = signed.site.replace(&text).await.unwrap_err();
+        assert!(error.starts_with("Corefile:2:") && error.contains(expected), "{error}");
+    }
+    assert!(signed.delv(&local("web"), "A").await.contains("; fully validated"));
+    signed.site.running.stop().await;
+}
