@@ -75,6 +75,8 @@ pub fn candidates<'a>(
         address(one)
             .cmp(&address(other))
             .then_with(|| duplicate_order(one.endpoint, other.endpoint))
+            // Two that differ in their Pod alone may have weights of their own.
+            .then_with(|| other.backend.weight.cmp(&one.backend.weight))
     });
     found.dedup_by_key(|candidate| candidate.backend.address);
     found.retain(|candidate| candidate.endpoint.condition != Condition::NotReady);
