@@ -156,6 +156,11 @@ fn every_resolver_works_with_the_search_lists_of_upstreams_cases() {
                 for (name, expected) in
                     [("kubernetes.default", &kubernetes), ("www.example.com", &outside)]
                 {
+                    // musl keeps no list of more than 255 characters, and then searches nowhere.
+                    let searched = name.starts_with("kubernetes");
+                    if resolver == Resolver::Musl && searched && text.len() > 255 {
+                        continue;
+                    }
                     let found = resolvers.look_up(cluster, &client(1), resolver, name)?;
                     ensure!(
                         found.is_superset(expected),
