@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use podway_dns_corefile::{Config, Lenience, Mistake};
-use podway_dns_zone::{ZoneConfig, ZoneIndex};
+use podway_dns_zone::{SearchPaths, ZoneConfig, ZoneIndex};
 use thiserror::Error;
 
 use self::reports::Reports;
@@ -56,6 +56,8 @@ pub struct Ground<'g> {
     pub zone: &'g dyn Fn(ZoneConfig) -> Arc<ArcSwap<ZoneIndex>>,
     /// What counts.
     pub metrics: &'g Metrics,
+    /// Whose search paths `autopath` walks; `None` where nobody's is known.
+    pub search_paths: Option<&'g SearchPaths>,
     /// The name of this host.
     pub host: &'g str,
     /// What becomes of what is not served.

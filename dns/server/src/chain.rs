@@ -20,6 +20,7 @@ use crate::respond::{Replied, Source, Transport, envelope};
 use crate::site::Site;
 
 pub(crate) mod answering;
+pub(crate) mod autopath;
 pub(crate) mod dnssec;
 pub(crate) mod forward;
 pub(crate) mod kubernetes;

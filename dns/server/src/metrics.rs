@@ -26,6 +26,7 @@ pub struct Metrics {
     exchanges: Exchanges,
     forward: ForwardMetrics,
     panics: Counter,
+    searches: Counter,
     clients_limited: Counter,
     strangers: Counter,
     receive_errors: Counter,
@@ -67,6 +68,11 @@ impl Metrics {
         self.forward.register(registry);
         registry.register("coredns_panics", "Panics while answering", self.panics.clone());
         registry.register(
+            "coredns_autopath_success",
+            "Queries answered with what the rest of the client's search path finds",
+            self.searches.clone(),
+        );
+        registry.register(
             "podway_dns_client_limited",
             "Queries and connections dropped because their client has too many",
             self.clients_limited.clone(),
@@ -101,6 +107,11 @@ impl Metrics {
     /// Records a panic that was caught.
     pub(crate) fn panicked(&self) {
         self.panics.inc();
+    }
+
+    /// Records a query that was answered by way of its client's search path.
+    pub(crate) fn search_succeeded(&self) {
+        self.searches.inc();
     }
 
     /// Records a query or connection that was dropped because its client has too many.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
 use podway_dns_zone::{AskedName, ZoneIndex};
 
@@ -68,6 +69,8 @@ pub(crate) struct DirectGate {
     pub(crate) zones: Vec<AskedName>,
     /// Says, while it is set, that some plugin looks at names of the cluster.
     pub(crate) shut: Vec<Arc<AtomicBool>>,
+    /// Whether some plugin has more to say to names that do not exist.
+    pub(crate) searches: bool,
     /// Whether some plugin looks at the options of OPT.
     pub(crate) without_options: bool,
     /// Whether some plugin looks at queries with the DO bit.
@@ -143,8 +146,11 @@ impl Site {
         if query.qtype() == RecordType::DS && zone == query.name() {
             return None;
         }
-        let (_, zone) = block.direct.as_ref().filter(|(gate, _)| gate.admits(&query))?;
+        let (gate, zone) = block.direct.as_ref().filter(|(gate, _)| gate.admits(&query))?;
         let replied = reply(&zone.load(), &query, transport, block.policy, out)?;
+        if gate.searches && replied.rcode == ResponseCode::NXDomain {
+            return None;
+        }
         Some((block, replied))
     }
 }

@@ -227,7 +227,8 @@ impl Config {
         let mut proxy = proxy::proxy(&args.proxy, environment, &mut errors);
         let node_local = node_local::node_local(&args.node_local, &mut proxy, &mut errors);
         let kernel = kernel::kernel(&args.kernel, &mut errors);
-        let dns = dns::dns(&args.dns, &args.cluster, environment, &mut errors);
+        let mut dns = dns::dns(&args.dns, &args.cluster, environment, &mut errors);
+        dns.search_paths.node = cluster.as_ref().map(|cluster| cluster.node.clone());
         let admin = admin(&args.admin, &mut errors);
         let log = log(&args.log, &mut errors);
         let config = (|| {

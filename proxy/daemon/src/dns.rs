@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tracing::info;
 
-pub(crate) use self::built_in::built_in;
+pub(crate) use self::built_in::{Autopath, built_in};
 pub(crate) use self::files::Files;
 use self::http::Pages;
 use self::load::{Loaded, Loader};

@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use anyhow::Context;
+use podway_dns_server::resolv_conf;
 
 /// Where the resolver's configuration stands, resolv.conf(5).
 pub(crate) const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -27,6 +28,8 @@ pub(crate) struct Environment {
     pub(crate) host_name: io::Result<String>,
     /// Addresses on this network namespace's interfaces.
     pub(crate) interfaces: Vec<IpAddr>,
+    /// The search list of /etc/resolv.conf; empty where that cannot be read.
+    pub(crate) search: Vec<String>,
     /// Where we run.
     pub(crate) surroundings: Surroundings,
 }
@@ -50,6 +53,11 @@ impl Environment {
                 Some(_) => Surroundings::Pod,
                 None => Surroundings::Host,
             },
+            search: std::fs::read_to_string(RESOLV_CONF)
+                .map(|text| {
+                    resolv_conf::search_list(&text).into_iter().map(str::to_owned).collect()
+                })
+                .unwrap_or_default(),
         })
     }
 }

@@ -191,22 +191,51 @@ fn asked_outside(cluster: &Cluster, name: &str) -> Result<usize> {
 }
 
 #[test]
-fn name_outside_costs_each_resolver_a_query_for_each_suffix() {
+fn name_outside_costs_each_resolver_one_exchange_of_a_kind_with_help() {
     let resolvers = resolvers().unwrap();
-    in_lab(builder(), |cluster| {
-        let outside = both(|family| Ok(cluster.outside_ip(family)))?;
-        for resolver in Resolver::ALL {
-            let name = format!("{resolver}.example.com").to_lowercase();
+    for (help, expected) in [("false", 4), ("true", 1)] {
+        let lab = builder().podway_argument(format!("--dns-autopath={help}"));
+        in_lab(lab, |cluster| {
+            let outside = both(|family| Ok(cluster.outside_ip(family)))?;
+            for resolver in Resolver::ALL {
+                let name = format!("{resolver}.{help}.example.com").to_lowercase();
+                let before = asked(cluster, 1)?;
+                let found = resolvers.look_up(cluster, &client(1), resolver, &name)?;
+                ensure!(found == outside, "{resolver}: {found:?}");
+                let queries = asked(cluster, 1)? - before;
+                // One for A and one for AAAA; without help, for each of three suffixes too.
+                ensure!(queries == 2 * expected, "{resolver}, help {help}: {queries} queries");
+                ensure!(asked_outside(cluster, &name)? == 2, "{resolver} asks outside");
+            }
+            // kdig has no search path: the first name of one, as it would be asked.
+            let first = "kdig.example.com.default.svc.cluster.local.";
             let before = asked(cluster, 1)?;
-            let found = resolvers.look_up(cluster, &client(1), resolver, &name)?;
-            ensure!(found == outside, "{resolver}: {found:?}");
-            let queries = asked(cluster, 1)? - before;
-            // Three suffixes and the name itself, for A and for AAAA.
-            ensure!(queries == 8, "{resolver}: {queries} queries");
-            ensure!(asked_outside(cluster, &name)? == 2, "{resolver} asks outside");
-        }
-        Ok(())
-    });
+            let text = cluster.exec(&client(1), &["kdig", "+short", first, "A"])?.checked()?;
+            let answer = format!("kdig.example.com.\n{}\n", cluster.outside_ip(Family::V4));
+            ensure!(text == if help == "true" { answer } else { String::new() }, "{text}");
+            ensure!(asked(cluster, 1)? - before == 1);
+
+            // A pod of the node's own network has the node's address, which tells no namespace.
+            let before = asked(cluster, 1)?;
+            let (host, name) = (Place::pod("host-1"), format!("host.{help}.example.com"));
+            let found = resolvers.look_up(cluster, &host, Resolver::Glibc, &name)?;
+            ensure!(found == outside, "{found:?}");
+            ensure!(asked(cluster, 1)? - before == 8, "nobody knows its search path");
+
+            // What the cluster has is found as ever, also by a name with the zone in it.
+            let kubernetes: BTreeSet<IpAddr> = ["10.96.0.1".parse()?].into();
+            let whole = "kubernetes.default.svc.cluster.local";
+            for name in ["kubernetes", "kubernetes.default", whole] {
+                all_find((cluster, &resolvers), &client(1), name, &kubernetes)?;
+            }
+            all_find((cluster, &resolvers), &client(1), "nosuch.example.com", &BTreeSet::new())?;
+            if help == "true" {
+                let found = cluster.metric(1, "coredns_autopath_success_total")?;
+                ensure!(found > 0.0, "it is counted");
+            }
+            Ok(())
+        });
+    }
 }
 
 #[test]

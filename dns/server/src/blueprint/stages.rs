@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hickory_proto::rr::RecordType;
-use podway_dns_corefile::plugin::{self, Order, RewriteRule};
+use podway_dns_corefile::plugin::{self, Order, RewriteRule, SearchPath};
 use podway_dns_corefile::value::Zone;
 use podway_dns_corefile::{Place, Placed, Plugin, ServerBlock};
 use podway_dns_plugin::{
@@ -25,6 +25,7 @@ use super::reports::Reports;
 use super::{Ground, cache, dnssec, files, forward, zone};
 use crate::chain::Stage;
 use crate::chain::answering::{Acl, Any, Chaos, Dns64, Local, Whoami};
+use crate::chain::autopath::Autopath;
 use crate::chain::dnssec::Dnssec;
 use crate::chain::forward::Forward;
 use crate::chain::kubernetes::Kubernetes;
@@ -100,8 +101,8 @@ impl Making<'_> {
     fn stage(&mut self, Placed { place, plugin }: &Placed, first: bool) {
         match plugin {
             Plugin::Kubernetes(kubernetes) => {
-                if let Some(config) = zone::config(kubernetes, place, self.reports) {
-                    self.kubernetes((self.ground.zone)(config));
+                if let Some(zone) = self.names(kubernetes, place, self.reports) {
+                    self.kubernetes(zone);
                 }
             }
             Plugin::Forward(_) if first => self.forward(),
@@ -188,9 +189,7 @@ impl Making<'_> {
                     self.zone_files();
                 }
             }
-            Plugin::Autopath(_) => {
-                self.unserved(place, &format!("plugin {}", plugin.name()));
-            }
+            Plugin::Autopath(own) => self.autopath(own, place),
         }
     }
 
@@ -204,9 +203,39 @@ impl Making<'_> {
         // `kubernetes` stands behind, and the index of a configuration is always the same.
         let index = self.block.plugins.iter().find_map(|Placed { place, plugin }| {
             let Plugin::Kubernetes(own) = plugin else { return None };
-            zone::config(own, place, self.reports).map(|config| (self.ground.zone)(config))
+            self.names(own, place, self.reports)
         });
         self.add(Dnssec { signer: Arc::new(signer), index });
+    }
+
+    /// The index of what `kubernetes` answers; `None` where something is wrong with it.
+    fn names(
+        &self,
+        kubernetes: &plugin::Kubernetes,
+        place: &Place,
+        reports: &Reports,
+    ) -> Option<Arc<ArcSwap<ZoneIndex>>> {
+        let config = zone::config(kubernetes, place, reports)?;
+        let walks = |own: &&plugin::Autopath| own.search_path == SearchPath::Kubernetes;
+        let paths = self.block.autopath().filter(walks).and(self.ground.search_paths);
+        Some((self.ground.zone)(config.with_search_paths(paths.cloned())))
+    }
+
+    /// Walks the search paths of the pods that `kubernetes`, which comes later, knows.
+    fn autopath(&mut self, own: &plugin::Autopath, place: &Place) {
+        if own.search_path != SearchPath::Kubernetes {
+            return self.unserved(place, "autopath with a file");
+        }
+        if self.ground.search_paths.is_none() {
+            return self.unserved(place, "autopath where no pods are known");
+        }
+        // What is wrong with it is told when its turn comes.
+        let quiet = Reports::new(self.ground.lenience);
+        let zone = self.block.kubernetes().and_then(|own| self.names(own, place, &quiet));
+        if let Some(zone) = zone {
+            self.passes(|gate| gate.searches = true);
+            self.add(Autopath::new(zone, self.ground.metrics.clone()));
+        }
     }
 
     /// Adds names of the cluster.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use podway_dns_corefile::{Lenience, MemorySources, read};
 use podway_dns_server::{Blueprint, ClientLimits, Control, Ground, Metrics, NotServed, Server};
-use podway_dns_zone::{ZoneConfig, ZoneIndex};
+use podway_dns_zone::{SearchPaths, ZoneConfig, ZoneIndex};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -63,6 +63,7 @@ pub(crate) fn blueprint(
         workers: NonZeroUsize::new(2).unwrap(),
         zone: &|config| zones.zone(config),
         metrics,
+        search_paths: Some(&SearchPaths { node: None, host: Vec::new() }),
         host: "node-a",
         lenience: Lenience::Strict,
     };

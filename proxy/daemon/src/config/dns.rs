@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use podway_dns_corefile::Lenience;
 use podway_dns_server::ClientLimits;
+use podway_dns_zone::{Name, SearchPaths};
 
 use super::{FlagError, FlagErrors, parse};
 use crate::args::{ClusterArgs, DnsArgs};
-use crate::dns::built_in;
+use crate::dns::{Autopath, built_in};
 use crate::environment::{Environment, RESOLV_CONF};
 
 /// Port of DNS.
@@ -31,6 +32,8 @@ pub(crate) struct DnsConfig {
     pub(crate) listen: Vec<SocketAddr>,
     /// Networks whose clients are answered, beside those of the cluster.
     pub(crate) allow_from: Vec<IpNet>,
+    /// Whose search paths `autopath` walks: those of this node's pods.
+    pub(crate) search_paths: SearchPaths,
     /// What is answered.
     pub(crate) corefile: CorefileSource,
     /// The domain that the Corefile must answer, where a flag gives one.
@@ -63,6 +66,9 @@ pub(super) fn dns(
     errors: &mut FlagErrors,
 ) -> DnsConfig {
     let allow_from = super::node_local::allow_from(&args.dns_allow_from, errors);
+    let autopath = errors.keep(parse::switch("--dns-autopath", &args.dns_autopath));
+    let autopath = if autopath == Some(true) { Autopath::On } else { Autopath::Off };
+    let search_paths = SearchPaths { node: None, host: host_suffixes(environment) };
     let mut listen = Vec::new();
     for text in &args.dns_listen {
         let checked = parse::dns_listen(text, DNS_PORT, &listen);
@@ -76,7 +82,7 @@ pub(super) fn dns(
         refuse_beside(args, errors);
         let lenience = if args.corefile_lenient { Lenience::Lenient } else { Lenience::Strict };
         let corefile = CorefileSource::File { path: path.clone(), lenience };
-        return DnsConfig { listen, allow_from, corefile, domain, clients, host };
+        return DnsConfig { listen, allow_from, search_paths, corefile, domain, clients, host };
     }
     if args.corefile_lenient {
         errors.keep::<()>(Err(FlagError {
@@ -103,12 +109,33 @@ pub(super) fn dns(
         }));
     }
     let name = domain.as_deref().unwrap_or(DOMAIN);
-    let corefile = CorefileSource::BuiltIn(built_in(name, &listen, &upstreams, RESOLV_CONF));
-    DnsConfig { listen, allow_from, corefile, domain: None, clients, host }
+    let text = built_in(name, &listen, (&upstreams, RESOLV_CONF), autopath);
+    let corefile = CorefileSource::BuiltIn(text);
+    DnsConfig { listen, allow_from, search_paths, corefile, domain: None, clients, host }
+}
+
+/// The node's own search list, which stands last in that of every pod; resolvers leave out what is no
+/// name.
+fn host_suffixes(environment: &Environment) -> Vec<Name> {
+    let names = environment.search.iter().filter_map(|suffix| {
+        let mut name = Name::from_ascii(suffix).ok()?;
+        name.set_fqdn(true);
+        Some(name)
+    });
+    names.collect()
 }
 
 /// Refuses flags that say what the Corefile says.
 fn refuse_beside(args: &DnsArgs, errors: &mut FlagErrors) {
+    if !matches!(args.dns_autopath.as_str(), "false" | "") {
+        errors.keep::<()>(Err(FlagError {
+            flag: "--dns-autopath",
+            value: args.dns_autopath.clone(),
+            reason: "the Corefile says it".to_owned(),
+            accepted: "autopath @kubernetes in the Corefile, or no --corefile",
+            place: None,
+        }));
+    }
     for text in &args.dns_upstream {
         errors.keep::<()>(Err(FlagError {
             flag: "--dns-upstream",

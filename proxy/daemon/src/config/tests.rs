@@ -15,6 +15,7 @@ fn environment() -> Environment {
         host_name: Ok("Node-A.example\n".to_owned()),
         interfaces: vec!["127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap()],
         surroundings: Surroundings::Host,
+        search: Vec::new(),
     }
 }
 

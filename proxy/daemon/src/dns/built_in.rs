@@ -7,15 +7,28 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+/// Whether search paths of pods are walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Autopath {
+    /// They are not.
+    Off,
+    /// They are; this needs to know the pods.
+    On,
+}
+
 /// The Corefile for a cluster with the domain `domain`.
 ///
 /// Names outside are asked of `upstreams`, or where there are none of the servers of `resolv_conf`.
 pub(crate) fn built_in(
     domain: &str,
     listen: &[SocketAddr],
-    upstreams: &[SocketAddr],
-    resolv_conf: &str,
+    (upstreams, resolv_conf): (&[SocketAddr], &str),
+    autopath: Autopath,
 ) -> String {
+    let (autopath, pods) = match autopath {
+        Autopath::Off => ("", "insecure"),
+        Autopath::On => ("    autopath @kubernetes\n", "verified"),
+    };
     let mut by_port = BTreeMap::<u16, Vec<String>>::new();
     for address in listen {
         by_port.entry(address.port()).or_default().push(address.ip().to_string());
@@ -31,8 +44,8 @@ pub(crate) fn built_in(
             ".:{port} {{
     bind {bind}
     errors
-    kubernetes {domain} in-addr.arpa ip6.arpa {{
-        pods insecure
+{autopath}    kubernetes {domain} in-addr.arpa ip6.arpa {{
+        pods {pods}
         fallthrough in-addr.arpa ip6.arpa
         ttl 30
     }}
@@ -65,7 +78,7 @@ mod tests {
     fn built_in_corefile_has_no_mistake_and_says_what_kubeadms_says() {
         let listen =
             ["127.0.0.1:53", "[::1]:53", "192.0.2.1:1053"].map(|text| text.parse().unwrap());
-        let text = built_in("cluster.local", &listen, &[], "/etc/resolv.conf");
+        let text = built_in("cluster.local", &listen, (&[], "/etc/resolv.conf"), Autopath::Off);
         let sources = MemorySources::default();
         let reading = read("built-in", text.as_bytes(), &sources, Lenience::Strict).unwrap();
         assert_eq!(reading.warnings, []);

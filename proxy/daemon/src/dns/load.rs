@@ -11,6 +11,7 @@ use std::thread::available_parallelism;
 use anyhow::{Context, anyhow};
 use podway_dns_corefile::{Config, Lenience, Mistake, read};
 use podway_dns_server::{BindError, Blueprint, Ground, Metrics};
+use podway_dns_zone::SearchPaths;
 use sha2::{Digest, Sha512};
 use tracing::{info, warn};
 
@@ -28,6 +29,8 @@ pub(super) struct Loader {
     domain: Option<String>,
     names: Arc<Names>,
     metrics: Metrics,
+    /// Whose search paths are walked.
+    search_paths: SearchPaths,
     /// The name of this host.
     host: String,
 }
@@ -59,13 +62,13 @@ impl Loaded {
 impl Loader {
     /// Reads as `config` says.
     pub(super) fn new(config: DnsConfig, names: Arc<Names>) -> Self {
-        let DnsConfig { listen, corefile: source, domain, host, .. } = config;
+        let DnsConfig { listen, corefile: source, domain, host, search_paths, .. } = config;
         // The built-in one binds its addresses itself.
         let listen = match source {
             CorefileSource::File { .. } => listen,
             CorefileSource::BuiltIn(_) => Vec::new(),
         };
-        Self { source, listen, domain, names, metrics: Metrics::default(), host }
+        Self { source, listen, domain, names, metrics: Metrics::default(), search_paths, host }
     }
 
     /// What counts.
@@ -128,6 +131,7 @@ impl Loader {
             workers: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             zone: &|config| self.names.zone(config),
             metrics: &self.metrics,
+            search_paths: Some(&self.search_paths),
             host: &self.host,
             lenience,
         };
