@@ -265,7 +265,7 @@ async fn replaced_corefile_answers_at_the_same_socket_and_a_bad_one_changes_noth
     let refused = site.replace(&elsewhere).await.unwrap_err();
     assert!(refused.contains("192.0.2.9:1"), "{refused}");
     let refused = site.replace(".:PORT {\n autopath resolv.conf\n}").await.unwrap_err();
-    assert!(refused.starts_with("Corefile:2:2: plugin autopath is not served"), "{refused}");
+    assert!(refused.starts_with("Corefile:2:2: autopath with a file is not served"), "{refused}");
     assert_eq!(addresses(&ask(&site, "b.example.").await), [Ipv4Addr::new(192, 0, 2, 1)]);
 
     site.replace(&text(&new)).await.unwrap();
