@@ -7,6 +7,7 @@
 mod cache;
 mod dnssec;
 mod files;
+mod fleet;
 mod forward;
 mod gate;
 mod listen;
@@ -21,13 +22,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use podway_dns_corefile::{Config, Lenience, Mistake};
+use hickory_proto::rr::Name;
+use podway_dns_corefile::{Config, Lenience, Mistake, ServerBlock};
+use podway_dns_sign::Signer;
 use podway_dns_zone::{SearchPaths, ZoneConfig, ZoneIndex};
 use thiserror::Error;
 
 use self::reports::Reports;
 use crate::forward::Fleet;
-use crate::metrics::Metrics;
+use crate::metrics::{AtWork, Enabled, Metrics};
 use crate::resolv_conf::is_own;
 use crate::server::Point;
 use crate::site::Site;
@@ -39,6 +42,8 @@ pub struct Blueprint {
     /// Forwarders of all blocks, for a successor to go on with.
     fleets: Vec<Arc<Fleet>>,
     notes: Vec<Mistake>,
+    /// What metrics show of it.
+    pub(crate) at_work: AtWork,
 }
 
 /// What blueprints are made on.
@@ -98,7 +103,7 @@ impl Blueprint {
             config.blocks.iter().map(|block| listen::points(block, ground, &reports)).collect();
         listen::check_used(config, ground, &points, &reports);
         let known = earlier.map(|earlier| &*earlier.fleets).unwrap_or_default();
-        let mut fleets = Vec::new();
+        let (mut fleets, mut at_work) = (Vec::new(), AtWork::default());
         let mut sites = BTreeMap::<Point, Vec<_>>::new();
         for (block, points) in config.blocks.iter().zip(points) {
             let own = own_addresses(points.iter().map(|(point, _)| point.address), ground);
@@ -106,6 +111,7 @@ impl Blueprint {
             fleets.push(Arc::clone(&made.fleet));
             let made = Arc::new(made);
             for (point, zones) in points {
+                show(&mut at_work, &point, (&zones, block), made.signer.as_ref());
                 sites.entry(point).or_default().push((zones, Arc::clone(&made)));
             }
         }
@@ -115,7 +121,7 @@ impl Blueprint {
             let streams = streams(&point);
             (point, Arc::new(Site::new(blocks, streams)))
         };
-        Ok(Self { listeners: sites.into_iter().map(site).collect(), fleets, notes })
+        Ok(Self { listeners: sites.into_iter().map(site).collect(), fleets, notes, at_work })
     }
 
     /// What stands in the Corefile and has less effect than one may think.
@@ -128,6 +134,26 @@ impl Blueprint {
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.listeners.keys().map(|point| point.address)
     }
+}
+
+/// Adds what metrics show of a block at one point.
+fn show(
+    at_work: &mut AtWork,
+    point: &Point,
+    (zones, block): (&[Name], &ServerBlock),
+    signer: Option<&Arc<Signer>>,
+) {
+    let scheme = if point.tls.is_some() { "tls" } else { "dns" };
+    let server = format!("{scheme}://{}", point.address);
+    for zone in zones {
+        let names = block.plugins.iter().map(|placed| placed.plugin.name());
+        at_work.enabled.extend(names.map(|name| Enabled {
+            server: server.clone(),
+            zone: zone.to_ascii(),
+            name,
+        }));
+    }
+    at_work.signers.extend(signer.map(|signer| (server, Arc::clone(signer))));
 }
 
 /// The addresses that queries reach `points` at: everywhere means every interface.
@@ -152,4 +178,4 @@ fn comes_back(upstream: SocketAddr, own: &[SocketAddr]) -> bool {
 }
 
 /// Where a block answers: each address with the zones of the keys that are for it.
-type Points = Vec<(Point, Vec<hickory_proto::rr::Name>)>;
+type Points = Vec<(Point, Vec<Name>)>;

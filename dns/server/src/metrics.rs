@@ -7,6 +7,7 @@
 mod exchanges;
 mod exposition;
 mod labels;
+mod plugins;
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +18,7 @@ use prometheus_client::registry::Registry;
 pub(crate) use self::exchanges::{Exchange, Recorder};
 use self::exposition::Exchanges;
 pub(crate) use self::labels::{rcode_label, rcode_place};
+pub(crate) use self::plugins::{AtWork, Enabled, Plugins};
 use crate::forward::metrics::ForwardMetrics;
 use crate::respond::Transport;
 
@@ -25,6 +27,7 @@ use crate::respond::Transport;
 pub struct Metrics {
     exchanges: Exchanges,
     forward: ForwardMetrics,
+    plugins: Plugins,
     panics: Counter,
     searches: Counter,
     clients_limited: Counter,
@@ -66,6 +69,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(self.exchanges.clone()));
         self.forward.register(registry);
+        registry.register_collector(Box::new(self.plugins.clone()));
         registry.register("coredns_panics", "Panics while answering", self.panics.clone());
         registry.register(
             "coredns_autopath_success",
@@ -97,6 +101,11 @@ impl Metrics {
     /// Makes counters for one writer at `address`, resolved once and for all.
     pub(crate) fn recorder(&self, address: SocketAddr, transport: Transport) -> Recorder {
         self.exchanges.recorder(format!("dns://{address}"), transport)
+    }
+
+    /// What shows plugins.
+    pub(crate) fn plugins(&self) -> &Plugins {
+        &self.plugins
     }
 
     /// What counts forwarding.

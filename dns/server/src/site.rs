@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
+use podway_dns_sign::Signer;
 use podway_dns_zone::{AskedName, ZoneIndex};
 
 use crate::chain::forward::Forward;
@@ -45,6 +46,8 @@ pub(crate) struct Block {
     pub(crate) observers: Observers,
     /// Which plain questions go straight to the index.
     pub(crate) direct: Option<(DirectGate, Arc<ArcSwap<ZoneIndex>>)>,
+    /// What signs replies, if anything does.
+    pub(crate) signer: Option<Arc<Signer>>,
     /// Who is asked for names of others.
     pub(crate) fleet: Arc<Fleet>,
     /// What follows the files of plugins.
@@ -164,7 +167,7 @@ impl Block {
         ];
         let direct = Some((DirectGate::default(), Arc::clone(&zone)));
         let (way, observers) = (Way::Plain(Some(zone)), Observers::default());
-        Self { policy, way, stages, observers, direct, fleet, keepers: Vec::new() }
+        Self { policy, way, stages, observers, direct, signer: None, fleet, keepers: Vec::new() }
     }
 
     /// Answers by the stages.

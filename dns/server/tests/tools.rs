@@ -157,6 +157,30 @@ async fn delv_validates_what_is_missing() {
 }
 
 #[tokio::test]
+async fn metrics_tell_plugins_and_signatures() {
+    let signed = Signed::start().await;
+    for _ in 0..2 {
+        signed.ask(&local("web"), RecordType::A).await;
+    }
+    let mut registry = prometheus_client::registry::Registry::default();
+    signed.site.running.metrics.register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let server = format!("server=\"dns://127.0.0.1:{}\"", signed.site.running.address.port());
+    for line in [
+        format!("coredns_plugin_enabled{{{server},zone=\".\",view=\"\",name=\"dnssec\"}} 1"),
+        format!("coredns_plugin_enabled{{{server},zone=\".\",view=\"\",name=\"kubernetes\"}} 1"),
+        format!("coredns_dnssec_cache_entries{{{server},type=\"signature\"}} 1"),
+        format!("coredns_dnssec_cache_hits_total{{{server}}} 1"),
+        format!("coredns_dnssec_cache_misses_total{{{server}}} 1"),
+        "coredns_build_info{version=\"".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
+    signed.site.running.stop().await;
+}
+
+#[tokio::test]
 async fn delv_does_not_believe_what_another_key_signed() {
     let signed = Signed::start().await;
     let anchors = signed.folder.path().join("anchors");

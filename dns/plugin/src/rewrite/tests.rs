@@ -267,7 +267,7 @@ fn options_of_queries_are_set_appended_replaced_and_unset() {
         let found = option(&format!("rewrite edns0 {rule}"), 0xffee, before);
         assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{rule}");
     }
-    let found = option("rewrite edns0 local set 5 {client_ip}", 5, None);
+    let found = option("rewrite edns0 local set 65002 {client_ip}", 65002, None);
     assert_eq!(found.as_deref(), Some(&[192, 0, 2, 77][..]));
     let found = option("rewrite edns0 local set 65001 {server_ip}", 65001, None);
     assert_eq!(found.map(|octets| octets.len()), Some(16));

@@ -1,6 +1,6 @@
 //! The plugins of one block as stages, and what is not served of them.
 //!
-//! The match in [`stage`] has every plugin, so that none can be forgotten.
+//! The match in `stage` has every plugin, so that none can be forgotten.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,12 +17,13 @@ use podway_dns_corefile::{Place, Placed, Plugin, ServerBlock};
 use podway_dns_plugin::{
     acl, chaos, dns64, header, hosts, load_balance, local, nsid, rewrite, template, zone_file,
 };
+use podway_dns_sign::Signer;
 use podway_dns_zone::{AskedName, ZoneIndex};
 
-use super::forward::Common;
+use super::fleet::fleet;
 use super::gate::{self, Interest};
 use super::reports::Reports;
-use super::{Ground, cache, dnssec, files, forward, zone};
+use super::{Ground, dnssec, files, zone};
 use crate::chain::Stage;
 use crate::chain::answering::{Acl, Any, Chaos, Dns64, Local, Whoami};
 use crate::chain::autopath::Autopath;
@@ -59,6 +60,7 @@ struct Making<'m> {
     /// Which plain questions no plugin so far looks at; `None`: some plugin looks at all.
     gate: Option<DirectGate>,
     direct: Option<(DirectGate, Arc<ArcSwap<ZoneIndex>>)>,
+    signer: Option<Arc<Signer>>,
 }
 
 /// Makes a block; `None` where it cannot be made.
@@ -85,6 +87,7 @@ pub(super) fn block(
         plain: true,
         gate: Some(DirectGate::default()),
         direct: None,
+        signer: None,
     };
     let mut before = None;
     for placed in &block.plugins {
@@ -205,7 +208,9 @@ impl Making<'_> {
             let Plugin::Kubernetes(own) = plugin else { return None };
             self.names(own, place, self.reports)
         });
-        self.add(Dnssec { signer: Arc::new(signer), index });
+        let signer = Arc::new(signer);
+        self.signer = Some(Arc::clone(&signer));
+        self.add(Dnssec { signer, index });
     }
 
     /// The index of what `kubernetes` answers; `None` where something is wrong with it.
@@ -366,7 +371,7 @@ impl Making<'_> {
 
     /// The block.
     fn finish(self) -> Block {
-        let Self { block, policy, fleet, stages, zone, keepers, plain, direct, .. } = self;
+        let Self { block, policy, fleet, stages, zone, keepers, plain, direct, signer, .. } = self;
         let logs = block.logs().cloned().collect();
         Block {
             policy,
@@ -374,44 +379,9 @@ impl Making<'_> {
             stages,
             observers: Observers::new(logs, block.errors()),
             direct,
+            signer,
             fleet,
             keepers,
         }
     }
-}
-
-/// The forwarders of a block, with what is kept of their answers.
-fn fleet(
-    block: &ServerBlock,
-    ground: &Ground<'_>,
-    (own, known): (Vec<SocketAddr>, &[Arc<Fleet>]),
-    reports: &Reports,
-) -> Option<Arc<Fleet>> {
-    let cache = block.plugins.iter().find_map(|Placed { place, plugin }| {
-        let Plugin::Cache(own) = plugin else { return None };
-        Some(cache::policy(own, place, reports))
-    });
-    let longest = block.cancel().map(|cancel| cancel.timeout);
-    let common = Common { cache, longest, own };
-    let configs = block
-        .plugins
-        .iter()
-        .filter_map(|Placed { place, plugin }| {
-            let Plugin::Forward(own) = plugin else { return None };
-            Some(forward::config(own, place, &common, reports))
-        })
-        .collect();
-    match Fleet::new(configs, common.own, ground.metrics.forward(), known) {
-        Ok(fleet) => Some(fleet),
-        Err(error) => {
-            reports.mistake(&block.place, format!("forward: {}", chain(&error)), "");
-            None
-        }
-    }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

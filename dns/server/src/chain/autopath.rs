@@ -43,15 +43,15 @@ impl Autopath {
             };
             let question = Question { name, ..asked.question.clone() };
             let mut said = next.serve(Query { question, ..asked.clone() }).await;
-            match said.message.metadata.response_code {
-                ResponseCode::NXDomain => {}
-                ResponseCode::NoError => {
-                    said.message.queries = vec![asked.asked()];
-                    said.message.answers.insert(0, alias);
-                    self.metrics.search_succeeded();
-                    return said;
-                }
-                _ => return first,
+            let code = said.message.metadata.response_code;
+            if code == ResponseCode::NoError {
+                said.message.queries = vec![asked.asked()];
+                said.message.answers.insert(0, alias);
+                self.metrics.search_succeeded();
+                return said;
+            }
+            if code != ResponseCode::NXDomain {
+                return first;
             }
         }
     }

@@ -138,6 +138,7 @@ pub(super) fn replace(
     let is_new = |point: &Point| !listeners.iter().any(|listener| listener.point == *point);
     let new: Vec<Point> = plan.keys().filter(|point| is_new(point)).cloned().collect();
     let opened = open_all(&new)?;
+    shared.metrics.plugins().replace(blueprint.at_work);
     listeners.retain(|listener| {
         let stays = plan.contains_key(&listener.point);
         if !stays {
