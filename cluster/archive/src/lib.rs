@@ -155,7 +155,7 @@ pub fn write(
     Ok(bytes)
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 /// [`ReadError`]: nothing of it can be believed.

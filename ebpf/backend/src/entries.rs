@@ -1,7 +1,7 @@
 //! What is in the maps, and what to write when plans change; writes nothing itself.
 //!
 //! A pool that changes gets a fresh range of slots and then one word, so a program sees the old
-//! endpoints whole or the new ones whole. What was replaced is given out again after [`GRACE`] only:
+//! endpoints whole or the new ones whole. What was replaced is given out again after `GRACE` only:
 //! a program may still be reading it.
 //!
 //! Order to nftables: an update of what is there comes before its rules and so does removing a

@@ -12,6 +12,7 @@
 
 mod affinity;
 mod node_local;
+mod sets;
 
 use std::collections::BTreeSet;
 
@@ -23,9 +24,7 @@ use podway_proxy_plan::policy::{DeadTcp, NodeLocalDns, PodDetection, Policy, Unk
 pub use self::node_local::NodeLocal;
 use crate::hashing;
 use crate::names::{Bank, ChainName, SetName, SizeClass};
-use crate::ruleset::{
-    Chain, Condition, Hook, HookKind, HookPoint, Key, Rule, Set, SetKind, Statement, Table,
-};
+use crate::ruleset::{Chain, Condition, Hook, HookKind, HookPoint, Key, Rule, Statement, Table};
 
 /// Priority of DNAT (`NF_IP_PRI_NAT_DST`), where other tools expect it.
 const DNAT_PRIORITY: i32 = -100;
@@ -160,7 +159,7 @@ pub const fn tries(size: SizeClass) -> usize {
 /// is no rule that touches the connection mark.
 #[must_use]
 pub fn table(family: Family, options: &Options, timeouts: &BTreeSet<u32>) -> Table {
-    let mut sets = sets();
+    let mut sets = sets::sets();
     sets.extend(options.node_local.sets());
     let mut chains = chains(family, options, !timeouts.is_empty());
     if !timeouts.is_empty() {
@@ -170,40 +169,6 @@ pub fn table(family: Family, options: &Options, timeouts: &BTreeSet<u32>) -> Tab
     // A chain stands before those that call it.
     chains.splice(0..0, affinity::chains(timeouts));
     Table { family, sets, chains }
-}
-
-fn sets() -> Vec<Set> {
-    let frontends = |kind| move |name| Set { name, key: Key::Frontend, kind };
-    let members =
-        [SetName::Frontends, SetName::Masqueraded, SetName::PreserveSource, SetName::Guarded];
-    let counted = [SetName::Rejected, SetName::Dropped, SetName::RefusedSources];
-    let sized = Bank::ALL
-        .into_iter()
-        .flat_map(|bank| SizeClass::ALL.into_iter().map(move |size| SetName::Sized(bank, size)));
-    let backends = Bank::ALL.into_iter().map(|bank| Set {
-        name: SetName::Backends(bank),
-        key: Key::Slot { modulus: 1 << 16 },
-        kind: SetKind::Endpoints,
-    });
-    let others = [
-        Set { name: SetName::Hairpin, key: Key::Hairpin, kind: SetKind::Members },
-        Set { name: SetName::ClusterIps, key: Key::Destination, kind: SetKind::Members },
-        Set { name: SetName::PodCidrs, key: Key::Source, kind: SetKind::Ranges },
-        Set { name: SetName::ServiceCidrs, key: Key::Destination, kind: SetKind::Ranges },
-        Set {
-            name: SetName::AllowedSources,
-            key: Key::FrontendAndSource,
-            kind: SetKind::ConcatenatedRanges,
-        },
-    ];
-    members
-        .into_iter()
-        .map(frontends(SetKind::Members))
-        .chain(counted.into_iter().map(frontends(SetKind::Counted)))
-        .chain(sized.chain(Bank::ALL.map(SetName::Hashed)).map(frontends(SetKind::Members)))
-        .chain(backends)
-        .chain(others)
-        .collect()
 }
 
 /// Chains, each before those that call it.
