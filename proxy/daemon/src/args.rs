@@ -180,7 +180,7 @@ pub(crate) struct ProxyArgs {
     ///
     /// eBPF translates sockets as they are connected, before nftables, which stays complete. With
     /// auto it is used where a trial at the start passes.
-    #[arg(long, value_name = "MODE", default_value = "auto")]
+    #[arg(long, value_name = "MODE", default_value = "nftables")]
     pub(crate) proxy_mode: String,
     /// Cgroup whose sockets eBPF translates [default: the true root of cgroup v2].
     #[arg(long, value_name = "DIR")]

@@ -195,6 +195,7 @@ impl<D: Dataplane> Driver<D> {
         self.metrics.planned(self.counting.follow(&changes));
         log_conflicts(&changes);
         if self.stands_by {
+            self.refusals.follow(&changes);
             return;
         }
         self.doubts.add(suspects, now());

@@ -454,4 +454,12 @@ async fn process_that_stands_by_writes_nothing_and_then_everything() {
     assert_eq!(log.iter().filter(|line| line.contains("whole")).count(), 2, "{log:?}");
     bench.publish(vec![slice(1, 2)]).await;
     assert!(!bench.log().is_empty(), "changes are written again");
+
+    let (protocol, port) = (Protocol::Tcp, Port::new(80).unwrap());
+    let key = FrontendKey { address: "10.96.0.2".parse().unwrap(), protocol, port };
+    *bench.fake.counted.lock().unwrap() = vec![(key, 1)];
+    let (reply, refusals) = oneshot::channel();
+    bench.events.send(Event::Refusals(reply)).await.unwrap();
+    let told = refusals.await.unwrap();
+    assert_eq!(told.len(), 1, "a Service that came meanwhile is known: {told:?}");
 }
