@@ -59,6 +59,11 @@ impl Settings {
         planner
     }
 
+    /// What rules follow by now.
+    fn options(self, planner: &Planner) -> Options {
+        Options::new(planner.policy(), self.masquerade_bit)
+    }
+
     fn program(self) -> Program {
         Program::new(Options::new(&self.policy(), self.masquerade_bit))
     }
@@ -128,7 +133,14 @@ impl Node {
         self.changes.extend(changes.iter().cloned());
         let (snapshot, delta) = self.builder.apply(changes);
         let plans = self.planner.update(&snapshot, &delta).plans;
-        self.program.update(plans).iter().try_for_each(|one| self.commit(one))
+        let transactions = self.program.update(plans);
+        // ServiceCIDR objects are rules, and those are written whole.
+        let options = self.settings.options(&self.planner);
+        if options != *self.program.options() {
+            self.program.set_options(options);
+            return self.write_whole();
+        }
+        transactions.iter().try_for_each(|one| self.commit(one))
     }
 
     /// What a node writes that starts with the cluster as it is now.
@@ -136,6 +148,7 @@ impl Node {
         let (mut planner, mut program) = (self.settings.planner(), self.settings.program());
         let (snapshot, _) = Builder::new().apply(self.changes.iter().cloned());
         let plans = planner.replan(&snapshot).plans;
+        program.set_options(self.settings.options(&planner));
         program.take(plans);
         Family::ALL.map(|family| program.full(family))
     }
