@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use anyhow::{Result, bail, ensure};
 use podway_tests_lab::{Answer, Failure, Held, Outcome, Place, Transport};
@@ -173,6 +175,40 @@ impl HeldFlow {
         self.server = Some(answer.clone());
         Ok(answer)
     }
+}
+
+/// Asks along `routes` without pause while `disturb` runs; every request must be answered.
+///
+/// # Errors
+/// When one is not, when nothing was asked meanwhile, or with what `disturb` ends in.
+pub fn undisturbed(routes: &[Route<'_>], disturb: impl FnOnce() -> Result<()>) -> Result<()> {
+    let over = AtomicBool::new(false);
+    let asking = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let asker = scope.spawn(|| -> Result<usize> {
+            let mut rounds = 0;
+            while !over.load(Ordering::Acquire) {
+                for route in routes {
+                    route.answers(25)?;
+                }
+                asking.store(true, Ordering::Release);
+                rounds += 1;
+            }
+            Ok(rounds)
+        });
+        while !asking.load(Ordering::Acquire) && !asker.is_finished() {
+            thread::yield_now();
+        }
+        let disturbed = disturb();
+        over.store(true, Ordering::Release);
+        let rounds = match asker.join() {
+            Ok(asked) => asked?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        disturbed?;
+        ensure!(rounds > 1, "nothing was asked meanwhile");
+        Ok(())
+    })
 }
 
 #[cfg(test)]

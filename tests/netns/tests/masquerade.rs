@@ -94,6 +94,66 @@ fn everybody_keeps_their_address_when_pods_cannot_be_told() {
     });
 }
 
+/// Holds what is the same for every way to tell the pods of this node from all others.
+fn only_pods_of_the_node_are_pods(arguments: &[&str]) {
+    let builder = Lab::builder().manifests(manifests());
+    let builder = arguments.iter().fold(builder, |builder, one| builder.podway_argument(*one));
+    in_lab(builder, |cluster| {
+        at_the_cluster_ip(cluster, |_| Seen::Client)?;
+        let mut traffic = Traffic::new(cluster);
+        for family in FAMILIES {
+            let local = |number| cluster.node_port(number, family, 30_091);
+            // As if it had gone out to the load balancer and come back to the right node.
+            traffic.reaches(&client(2), local(2), &["alone-1"], Seen::Client);
+            // A pod of another node is anybody.
+            traffic.dropped(&client(1), local(2));
+            traffic.dropped(&Place::Outside, local(2));
+        }
+        traffic.check()
+    });
+}
+
+#[test]
+fn pods_are_told_by_the_ranges_of_their_node() {
+    only_pods_of_the_node_are_pods(&["--detect-local-mode=NodeCIDR"]);
+}
+
+#[test]
+fn pods_are_told_by_how_the_names_of_their_interfaces_begin() {
+    only_pods_of_the_node_are_pods(&[
+        "--detect-local-mode=InterfaceNamePrefix",
+        "--pod-interface-name-prefix=veth",
+    ]);
+}
+
+#[test]
+fn pods_are_told_by_the_one_interface_that_they_come_in_by() {
+    // In place of a bridge: the cable of the first pod after the one that the lab brings itself.
+    let cable = "veth2";
+    let builder = Lab::builder()
+        .podway_argument("--detect-local-mode=BridgeInterface")
+        .podway_argument(format!("--pod-bridge-interface={cable}"))
+        .manifests(pod("inside-1", 1, ""));
+    in_lab(builder, |cluster| {
+        cluster.apply(&manifests())?;
+        programmed(cluster)?;
+        let inside = Place::pod("inside-1");
+        let mut traffic = Traffic::new(cluster);
+        for family in FAMILIES {
+            let address = cluster.pod_addresses("inside-1")?.of(family).to_string();
+            let route = cluster.exec(&Place::node(1), &["ip", "route", "get", &address])?;
+            let route = route.checked()?;
+            anyhow::ensure!(route.contains(&format!("dev {cable} ")), "{route}");
+            let to = cluster.at("echo", family, 80)?;
+            traffic.reaches(&inside, to, &ALL, Seen::Client);
+            for (from, number) in [(client(1), 1), (client(2), 2), (Place::node(1), 1)] {
+                traffic.reaches(&from, to, &ALL, Seen::Node(number));
+            }
+        }
+        traffic.check()
+    });
+}
+
 #[test]
 fn external_traffic_gets_the_nodes_address_unless_its_policy_is_local() {
     in_lab(Lab::builder().manifests(manifests()), |cluster| {

@@ -340,6 +340,29 @@ fn port_that_a_service_does_not_have_is_refused_and_its_others_serve() {
     });
 }
 
+#[test]
+fn port_that_a_service_does_not_have_is_left_to_routing_where_that_is_asked_for() {
+    let manifests = [clients(), pod("echo-1", 1, ""), service("echo", "echo", "")];
+    let builder = Lab::builder()
+        .podway_argument("--unknown-service-ports=ignore")
+        .manifests(manifests.concat());
+    in_lab(builder, |cluster| {
+        programmed(cluster)?;
+        let mut traffic = Traffic::new(cluster);
+        for family in FAMILIES {
+            let echo = cluster.at("echo", family, 80)?;
+            for number in NODES {
+                let node = Place::node(number);
+                traffic.untouched(&client(number), SocketAddr::new(echo.ip(), 81));
+                traffic.untouched(&node, SocketAddr::new(echo.ip(), 81));
+                traffic.reaches(&client(number), echo, &["echo-1"], Seen::Client);
+                traffic.reaches(&node, echo, &["echo-1"], Seen::Node(number));
+            }
+        }
+        traffic.check()
+    });
+}
+
 /// A slice of `service` whose endpoints have these addresses, nodes and hints.
 fn hinted(service: &str, family: Family, endpoints: &[(IpAddr, &str)]) -> String {
     let list: Vec<_> = endpoints

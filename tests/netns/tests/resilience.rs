@@ -1,13 +1,11 @@
 //! What happens to traffic when the daemon, its rules or the Service change under it.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use podway_tests_lab::{Binaries, DaemonState, Failure, Family, Lab, Place, Transport};
 use podway_tests_netns::manifests::{client, clients, pod, pod_with, service};
-use podway_tests_netns::{Cluster, FAMILIES, HeldFlow, Route, in_lab};
+use podway_tests_netns::{Cluster, FAMILIES, HeldFlow, Route, in_lab, undisturbed};
 
 const NODE_PORT: u16 = 30001;
 
@@ -115,37 +113,6 @@ fn open_connections_survive_restarts_kills_and_repairs() {
         all_reach(&routes, &["web-1", "web-2"])?;
         all_go_on(&mut flows)
     });
-}
-
-/// Asks along `routes` without pause while `disturb` runs; every request must be answered.
-fn undisturbed(routes: &[Route<'_>], disturb: impl FnOnce() -> Result<()>) -> Result<()> {
-    let over = AtomicBool::new(false);
-    let asking = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let asker = scope.spawn(|| -> Result<usize> {
-            let mut rounds = 0;
-            while !over.load(Ordering::Acquire) {
-                for route in routes {
-                    route.answers(25)?;
-                }
-                asking.store(true, Ordering::Release);
-                rounds += 1;
-            }
-            Ok(rounds)
-        });
-        while !asking.load(Ordering::Acquire) && !asker.is_finished() {
-            thread::yield_now();
-        }
-        let disturbed = disturb();
-        over.store(true, Ordering::Release);
-        let rounds = match asker.join() {
-            Ok(asked) => asked?,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        disturbed?;
-        ensure!(rounds > 1, "nothing was asked meanwhile");
-        Ok(())
-    })
 }
 
 #[test]
