@@ -213,8 +213,10 @@ pub(crate) struct ProxyArgs {
     /// Bit of the packet mark that asks for masquerading, 0 to 31.
     #[arg(long, alias = "iptables-masquerade-bit", value_name = "BIT", default_value = "14")]
     pub(crate) masquerade_bit: String,
-    /// Node addresses that accept node ports: CIDRs, or "primary" alone for the first of each
-    /// family.
+    /// Node addresses that accept node ports: CIDRs; "primary" for the first of each family; "all";
+    /// "localhost" for those at loopback, as with --localhost-node-ports.
+    ///
+    /// A family that nothing of the list names has no node ports.
     #[arg(long, value_name = "CIDRS", value_delimiter = ',', default_value = "primary")]
     pub(crate) nodeport_addresses: Vec<String>,
     /// Range of which Services may claim externalIPs (repeatable); without it none may.

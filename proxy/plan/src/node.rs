@@ -89,12 +89,18 @@ impl NodeView {
     ) -> BTreeSet<IpAddr> {
         match chosen {
             NodePortAddresses::Primary => self.primary(family).into_iter().collect(),
-            NodePortAddresses::Cidrs(cidrs) => self
-                .all_addresses()
-                .filter(|address| Family::of(*address) == family && !address.is_loopback())
-                .filter(|address| cidrs.iter().any(|cidr| cidr.contains(address)))
-                .collect(),
+            NodePortAddresses::Cidrs(cidrs) => self.inside(family, cidrs).collect(),
+            NodePortAddresses::PrimaryAnd(cidrs) => {
+                self.primary(family).into_iter().chain(self.inside(family, cidrs)).collect()
+            }
         }
+    }
+
+    /// Addresses of `family` inside one of `cidrs`, without those of loopback.
+    fn inside(&self, family: Family, cidrs: &[IpNet]) -> impl Iterator<Item = IpAddr> {
+        self.all_addresses()
+            .filter(move |address| Family::of(*address) == family && !address.is_loopback())
+            .filter(|address| cidrs.iter().any(|cidr| cidr.contains(address)))
     }
 
     /// Addresses of the Node object, then those of interfaces; one may come twice.

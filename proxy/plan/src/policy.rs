@@ -100,6 +100,8 @@ pub enum NodePortAddresses {
     /// Every address of the node inside one of these; a family that none of them names has no node
     /// ports.
     Cidrs(Vec<IpNet>),
+    /// Both: the first of each family, and every address inside one of these.
+    PrimaryAnd(Vec<IpNet>),
 }
 
 impl Policy {

@@ -128,8 +128,9 @@ fn node_ports_at_loopback_reach_endpoints_of_every_node_as_their_policy_says() {
         node_port_service("nobody", "nobody", 30_132, ""),
         node_port_service("sticky", "echo", 30_133, affinity),
     ];
-    let builder =
-        Lab::builder().podway_argument("--localhost-node-ports").manifests(manifests.concat());
+    let builder = Lab::builder()
+        .podway_argument("--nodeport-addresses=primary,localhost")
+        .manifests(manifests.concat());
     in_lab(builder, |cluster| {
         programmed(cluster)?;
         let loopback = |family, port| match family {

@@ -1,5 +1,6 @@
 //! How traffic is treated.
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use podway_proxy_plan::policy::{DeadTcp, NodeLocalDns, NodePortAddresses, PodDetection, Policy};
 
 use super::{FlagErrors, LoopbackNodePorts, ProxyConfig, parse};
@@ -13,7 +14,8 @@ pub(super) fn proxy(
 ) -> Option<ProxyConfig> {
     let mode = errors.keep(parse::proxy_mode(&args.proxy_mode));
     let masquerade_bit = errors.keep(parse::masquerade_bit(&args.masquerade_bit));
-    let policy = policy(args, errors);
+    let node_ports = node_ports(&args.nodeport_addresses, errors);
+    let policy = policy(args, node_ports.addresses, errors);
     let loopback = errors.keep(parse::switch("--localhost-node-ports", &args.localhost_node_ports));
     Some(ProxyConfig {
         mode: mode?,
@@ -22,15 +24,18 @@ pub(super) fn proxy(
         policy: policy?,
         masquerade_bit: masquerade_bit?,
         interfaces: environment.interfaces.clone(),
-        loopback: if loopback? { LoopbackNodePorts::Forwarded } else { LoopbackNodePorts::Closed },
+        loopback: if loopback? { LoopbackNodePorts::Forwarded } else { node_ports.loopback },
     })
 }
 
-fn policy(args: &ProxyArgs, errors: &mut FlagErrors) -> Option<Policy> {
+fn policy(
+    args: &ProxyArgs,
+    node_ports: NodePortAddresses,
+    errors: &mut FlagErrors,
+) -> Option<Policy> {
     let cluster_cidrs = errors.keep(parse::cluster_cidrs(args.cluster_cidr.as_deref()));
     let pods = pod_detection(args, errors);
     let masquerade_all = errors.keep(parse::switch("--masquerade-all", &args.masquerade_all));
-    let node_ports = node_port_addresses(&args.nodeport_addresses, errors);
     let allow_external_ips = errors
         .keep_all(parse::words(&args.allow_external_ips).map(|text| {
             parse::cidr("--allow-external-ips", text, "a CIDR such as 203.0.113.0/24")
@@ -48,7 +53,7 @@ fn policy(args: &ProxyArgs, errors: &mut FlagErrors) -> Option<Policy> {
         node_ports,
         allow_external_ips,
         // The kernel refuses one range inside another.
-        service_cidrs: ipnet::IpNet::aggregate(&service_cidrs),
+        service_cidrs: IpNet::aggregate(&service_cidrs),
         unknown_ports: unknown_ports?,
         dead_tcp: if reset_dead_tcp? { DeadTcp::Reset } else { DeadTcp::Keep },
         // The flag has a module of its own.
@@ -72,13 +77,35 @@ fn pod_detection(args: &ProxyArgs, errors: &mut FlagErrors) -> Option<PodDetecti
     }
 }
 
-/// As kube-proxy reads the flag: nothing is "primary", and the keyword stands alone.
-fn node_port_addresses(texts: &[String], errors: &mut FlagErrors) -> NodePortAddresses {
+/// Where node ports are open.
+struct NodePorts {
+    addresses: NodePortAddresses,
+    loopback: LoopbackNodePorts,
+}
+
+/// As kube-proxy reads the flag since 1.37: keywords and CIDRs in any mixture, and nothing is
+/// "primary".
+fn node_ports(texts: &[String], errors: &mut FlagErrors) -> NodePorts {
+    let mut cidrs = Vec::new();
+    let (mut is_primary, mut loopback) = (false, LoopbackNodePorts::Closed);
+    let everything: [IpNet; 2] = [Ipv4Net::default().into(), Ipv6Net::default().into()];
     let words: Vec<&str> = parse::words(texts).collect();
-    match words.as_slice() {
-        [] | ["primary"] => NodePortAddresses::Primary,
-        words => NodePortAddresses::Cidrs(errors.keep_all(words.iter().map(|text| {
-            parse::cidr("--nodeport-addresses", text, "CIDRs, or \"primary\" without any")
-        }))),
+    for word in &words {
+        match *word {
+            "primary" => is_primary = true,
+            "all" => cidrs.extend(everything),
+            "localhost" => loopback = LoopbackNodePorts::Forwarded,
+            text => cidrs.extend(errors.keep(parse::cidr(
+                "--nodeport-addresses",
+                text,
+                "CIDRs, \"primary\", \"all\" or \"localhost\"",
+            ))),
+        }
     }
+    let addresses = match (is_primary || words.is_empty(), cidrs.is_empty()) {
+        (true, true) => NodePortAddresses::Primary,
+        (true, false) => NodePortAddresses::PrimaryAnd(cidrs),
+        (false, _) => NodePortAddresses::Cidrs(cidrs),
+    };
+    NodePorts { addresses, loopback }
 }

@@ -193,9 +193,9 @@ fn each_wrong_value_names_its_flag_itself_and_what_is_accepted() {
              31",
         ),
         (
-            "--nodeport-addresses=primary,192.0.2.0/24",
-            "--nodeport-addresses \"primary\": is no CIDR (invalid ip address syntax); accepted: \
-             CIDRs, or \"primary\" without any",
+            "--nodeport-addresses=secondary,192.0.2.0/24",
+            "--nodeport-addresses \"secondary\": is no CIDR (invalid ip address syntax); accepted: \
+             CIDRs, \"primary\", \"all\" or \"localhost\"",
         ),
         (
             "--allow-external-ips=203.0.113.1",
@@ -351,6 +351,23 @@ fn own_address_is_no_upstream_also_where_every_interface_is_listened_at() {
 fn empty_list_of_node_port_addresses_is_primary() {
     let proxy = resolve(&["--nodeport-addresses="]).unwrap().proxy;
     assert_eq!(proxy.policy.node_ports, NodePortAddresses::Primary);
+}
+
+#[test]
+fn node_port_addresses_mix_keywords_and_ranges_as_kube_proxy_does() {
+    use LoopbackNodePorts::{Closed, Forwarded};
+    let everything = ["0.0.0.0/0", "::/0"];
+    let rows = [
+        ("primary", NodePortAddresses::Primary, Closed),
+        ("primary,localhost", NodePortAddresses::Primary, Forwarded),
+        ("all", NodePortAddresses::Cidrs(cidrs(&everything)), Closed),
+        ("localhost", NodePortAddresses::Cidrs(Vec::new()), Forwarded),
+        ("10.0.0.0/8, primary", NodePortAddresses::PrimaryAnd(cidrs(&["10.0.0.0/8"])), Closed),
+    ];
+    for (text, addresses, loopback) in rows {
+        let proxy = resolve(&[&format!("--nodeport-addresses={text}")]).unwrap().proxy;
+        assert_eq!((proxy.policy.node_ports, proxy.loopback), (addresses, loopback), "{text}");
+    }
 }
 
 #[test]

@@ -156,6 +156,11 @@ fn node_ports_are_open_at_the_chosen_addresses() {
             cidrs(&["0.0.0.0/0", "::/0"]),
             &["192.0.2.1", "198.18.0.1", "2001:db8:1::1", "fd00::1"],
         ),
+        (
+            "primary and inside a CIDR",
+            NodePortAddresses::PrimaryAnd(nets(&["198.18.0.0/15"])),
+            &["192.0.2.1", "198.18.0.1", "2001:db8:1::1"],
+        ),
         ("nothing inside", cidrs(&["198.51.100.0/24"]), &[]),
         ("loopback asked for is not given", cidrs(&["127.0.0.0/8", "::1/128"]), &[]),
     ];

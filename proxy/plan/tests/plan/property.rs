@@ -32,6 +32,7 @@ fn policies() -> impl Strategy<Value = Policy> {
         NodePortAddresses::Primary,
         NodePortAddresses::Cidrs(nets(&["192.0.2.0/24", "2001:db8:1::/48"])),
         NodePortAddresses::Cidrs(nets(&["192.0.2.2/32"])),
+        NodePortAddresses::PrimaryAnd(nets(&["192.0.2.2/32"])),
     ]);
     let cluster_cidrs = select(vec![nets(&["10.244.0.0/16", "fd00:244::/32"]), vec![]]);
     let allowed = select(vec![nets(&["203.0.113.0/25", "2001:db8::/64"]), vec![]]);
