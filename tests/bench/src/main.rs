@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `program` | programming the kernel from nothing, and after one change |
 //! | `dns` | answering questions, on one processor |
+//! | `datapath` | what a Service costs its clients, beside going straight to the pod |
 //! | `failover` | queries lost when a daemon is killed or restarted |
 //! | `namespace` | a network namespace of our own, so that nothing of the host is reached |
 //! | `daemon` | the real daemon as a process |
@@ -11,6 +12,7 @@
 //! | `table` | the figures as people read them |
 
 mod daemon;
+mod datapath;
 mod dns;
 mod failover;
 mod measure;
@@ -37,6 +39,15 @@ enum Benchmark {
     Dns(dns::Args),
     /// Queries that a pod loses when the daemon of its node is killed, or restarted.
     Failover(failover::Args),
+    /// Connections, requests, bulk and datagrams to a Service: eBPF, nftables, kube-proxy's shape, and
+    /// straight to the pod; needs root.
+    Datapath(datapath::Args),
+    /// The client of `datapath`; runs in a pod.
+    #[command(hide = true)]
+    DatapathLoad(datapath::load::Args),
+    /// The server of `datapath`; runs in a pod until it is killed.
+    #[command(hide = true)]
+    DatapathServe(datapath::serve::Args),
     /// The part of `dns` that needs a process of its own; serves until it is killed.
     #[command(hide = true)]
     DnsServe(dns::serve::Args),
@@ -44,6 +55,13 @@ enum Benchmark {
 
 fn main() -> anyhow::Result<ExitCode> {
     let benchmark = Benchmark::parse();
+    // These are started in the places that they are to measure.
+    if let Benchmark::DatapathLoad(args) = &benchmark {
+        return datapath::load::run(args).map(|()| ExitCode::SUCCESS);
+    }
+    if let Benchmark::DatapathServe(args) = &benchmark {
+        return datapath::serve::run(args).map(|()| ExitCode::SUCCESS);
+    }
     if let Place::Outside(status) = namespace::enter()? {
         return Ok(status);
     }
@@ -52,6 +70,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Benchmark::ProgramParts(args) => program::podway::run(&args)?,
         Benchmark::Dns(args) => dns::run(&args)?,
         Benchmark::Failover(args) => failover::run(&args)?,
+        Benchmark::Datapath(args) => datapath::run(&args)?,
+        Benchmark::DatapathLoad(_) | Benchmark::DatapathServe(_) => {}
         Benchmark::DnsServe(args) => dns::serve::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)

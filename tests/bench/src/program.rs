@@ -21,7 +21,7 @@ use crate::namespace::{self, User};
 mod nft;
 pub(crate) mod podway;
 mod report;
-mod shape;
+pub(crate) mod shape;
 
 use shape::{Release, Ruleset};
 

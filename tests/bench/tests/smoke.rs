@@ -49,6 +49,32 @@ fn program_measures_both_sides_and_prints_one_table() {
 }
 
 #[test]
+fn datapath_measures_every_way_and_prints_one_table() {
+    build_daemon();
+    let output = Command::new(BENCH)
+        .args([
+            "datapath",
+            "--services",
+            "2,3",
+            "--rounds",
+            "1",
+            "--count",
+            "10",
+            "--bulk-ms",
+            "10",
+        ])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{text}\n{errors}", output.status);
+    for size in ["| 2 ", "| 3 "] {
+        assert_eq!(text.lines().filter(|line| line.starts_with(size)).count(), 5, "{text}");
+    }
+    assert!(text.contains("3 Services: a connect by eBPF takes"), "{text}");
+}
+
+#[test]
 fn daemon_that_is_not_there_is_named_with_the_way_to_get_it() {
     if !isolated("daemon_that_is_not_there_is_named_with_the_way_to_get_it") {
         return;
