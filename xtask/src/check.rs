@@ -9,6 +9,7 @@ mod deny;
 mod deps;
 mod docs;
 mod lints;
+mod object;
 mod size;
 mod tokens;
 mod tools;
@@ -47,6 +48,8 @@ enum Step {
     Docs,
     /// Length of source files.
     Size,
+    /// The eBPF object was made from the sources that are there.
+    Object,
     /// Licences, banned crates and sources, by cargo-deny.
     Deny,
     /// Known vulnerabilities, by cargo-deny.
@@ -127,6 +130,7 @@ impl Step {
             Self::Lints => lints::check(tree).map(Outcome::from),
             Self::Docs => docs::check(tree).map(Outcome::from),
             Self::Size => size::check(tree).map(Outcome::from),
+            Self::Object => object::check(tree.root()),
         }
     }
 }

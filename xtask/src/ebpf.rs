@@ -3,6 +3,7 @@
 //! A plain build needs none of the tools for it; who changes the programs does, and CI, which
 //! compiles them again and compares.
 
+pub(crate) mod record;
 mod tools;
 
 use std::fs;
@@ -28,10 +29,14 @@ const LINKED: &str = "podway-ebpf";
 /// The file with verifier and memory figures, in that folder.
 const STATS: &str = "STATS.txt";
 
+/// How `--check` ends where the tools are not there and cannot be installed.
+const WITHOUT_TOOLS: u8 = 3;
+
 /// Arguments of `cargo xtask ebpf`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Fail when the committed object is not what the sources give; write nothing.
+    /// Fail when the committed object is not what the sources give; write nothing. Ends with 3 where the
+    /// tools cannot be had.
     #[arg(long, conflicts_with = "stats")]
     check: bool,
     /// Load the committed object and write instruction counts and map memory to ebpf/prog/STATS.txt;
@@ -47,7 +52,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.stats {
         return stats(&root);
     }
-    let built = compile(&root)?;
+    let tools = match tools::Tools::find_or_install(&root) {
+        Ok(tools) => tools,
+        // Not a failure of what is committed, and not to be taken for a comparison either.
+        Err(error) if args.check => {
+            eprintln!("NOT COMPARED: {error:#}");
+            return Ok(ExitCode::from(WITHOUT_TOOLS));
+        }
+        Err(error) => return Err(error),
+    };
+    let built = compile(&root, &tools)?;
     if args.check {
         let same = fs::read(&committed).is_ok_and(|bytes| bytes == built);
         ensure!(
@@ -58,13 +72,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     fs::write(&committed, &built).with_context(|| committed.display().to_string())?;
+    record::write(&root)?;
     eprintln!("{FOLDER}/{OBJECT}: {} bytes", built.len());
     Ok(ExitCode::SUCCESS)
 }
 
 /// The object that the sources give, without what differs between machines.
-fn compile(root: &Path) -> Result<Vec<u8>> {
-    let tools = tools::Tools::find_or_install(root)?;
+fn compile(root: &Path, tools: &tools::Tools) -> Result<Vec<u8>> {
     let folder = root.join("target").join("ebpf");
     let mut command = Command::new("nice");
     command.args(["-n", "10"]).arg(process::cargo(root).get_program());
@@ -75,7 +89,7 @@ fn compile(root: &Path) -> Result<Vec<u8>> {
         .arg(&folder)
         // The target is no stable feature; the compiler is the pinned one all the same.
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(root, &tools).join("\u{1f}"));
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(root, tools).join("\u{1f}"));
     let status = command.status().context("cargo cannot be started")?;
     ensure!(status.success(), "the eBPF programs cannot be compiled: {status}");
     let linked = folder.join(TARGET).join("release").join(LINKED);

@@ -21,13 +21,16 @@ use clap::ValueEnum;
 
 use crate::{process, require};
 use tally::Tally;
-use targets::Targets;
+use targets::{Mode, Run, Targets};
 
 /// Longest wait for the end of the output once cargo has ended.
 ///
 /// 10 s: far more than a test needs to end a child that it waits for, and short beside a CI run
 /// that would otherwise hang on a daemon left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(10);
+
+/// Variable that tells labs how their daemons send packets to endpoints.
+const PROXY_MODE: &str = "PODWAY_TEST_PROXY_MODE";
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -51,6 +54,8 @@ enum Tier {
     Integration,
     /// Targets of the crate `tests/netns`: the real daemon, real packets. Needs namespaces.
     Netns,
+    /// Those of them about traffic a second time, with sockets carried by eBPF. Needs root.
+    Ebpf,
 }
 
 /// Whether the netns tier runs.
@@ -74,8 +79,10 @@ impl Netns {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let root = process::root();
     // An order for one tier is an order for that tier.
-    let netns = if args.tier == Some(Tier::Netns) { Netns::On } else { Netns::from_environment() };
-    let runs_netns = netns == Netns::On && args.tier.is_none_or(|tier| tier == Tier::Netns);
+    let is_netns = |tier| matches!(tier, Tier::Netns | Tier::Ebpf);
+    let netns =
+        if args.tier.is_some_and(is_netns) { Netns::On } else { Netns::from_environment() };
+    let runs_netns = netns == Netns::On && args.tier.is_none_or(is_netns);
     let path = if runs_netns {
         // Where they cannot be had, `NETNS_TESTS=off` leaves that tier out.
         require::programs("the netns tests (NETNS_TESTS=off leaves them out)")?
@@ -83,16 +90,21 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         env::var_os("PATH").unwrap_or_default()
     };
     let targets = Targets::read(&root)?;
-    let arguments = targets.arguments(args.tier, netns)?;
+    let runs = targets.runs(args.tier, netns)?;
     let mut tally = Tally::new(targets);
     // The netns tier runs the daemon that this leaves in the target folder.
     let mut build = process::cargo(&root);
     build.args(["build", "--workspace", "--all-targets"]);
     if build.status().context("cargo cannot be started")?.success() {
-        for arguments in arguments {
+        for Run { arguments, mode } in runs {
             let mut cargo = process::cargo(&root);
             cargo.arg("test").args(arguments).arg("--no-fail-fast").arg("--").args(&args.rest);
             cargo.env("PATH", &path);
+            tally.mode(mode);
+            match mode {
+                Mode::Default => {}
+                Mode::Ebpf => drop(cargo.env(PROXY_MODE, "ebpf")),
+            }
             let status = stream(&mut cargo, &mut tally)?;
             tally.close(status.success());
         }

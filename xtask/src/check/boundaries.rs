@@ -32,8 +32,8 @@ const BOUNDARIES: &[Boundary] = &[
     // What is written is decided without a kernel; loading, trying out and writing are not.
     Boundary {
         folder: "ebpf/backend",
-        names: &["aya", "libc", "netlink_sys", "rustix"],
-        edge: &["destroy", "detect", "load", "maps", "syscall", "trial"],
+        names: &["aya", "libc", "netlink_sys", "nix", "rustix"],
+        edge: &["destroy", "detect", "load", "maps", "netns", "opt_out", "syscall", "trial"],
     },
 ];
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::targets::Targets;
+use super::targets::{Mode, Targets};
 use super::{Netns, Tier};
 
 /// Results so far, by tier.
 #[derive(Debug)]
 pub(super) struct Tally {
     targets: Targets,
+    mode: Mode,
     tiers: BTreeMap<Tier, Count>,
     /// Target that was announced and has not reported yet.
     running: Option<(Tier, String)>,
@@ -29,7 +30,13 @@ struct Count {
 impl Tally {
     /// Nothing counted yet.
     pub(super) fn new(targets: Targets) -> Self {
-        Self { targets, tiers: BTreeMap::new(), running: None, failures: Vec::new(), faults: 0 }
+        let (tiers, failures) = (BTreeMap::new(), Vec::new());
+        Self { targets, mode: Mode::Default, tiers, running: None, failures, faults: 0 }
+    }
+
+    /// What follows is run in this mode.
+    pub(super) fn mode(&mut self, mode: Mode) {
+        self.mode = mode;
     }
 
     /// Takes in one line of output.
@@ -83,7 +90,10 @@ impl Tally {
         let program = program.rsplit('/').next()?.rsplit_once('-')?.0;
         let tier =
             if source.starts_with("unittests ") { Tier::Unit } else { self.targets.tier(program) };
-        Some((tier, format!("{program}: {source}")))
+        Some(match (tier, self.mode) {
+            (Tier::Netns, Mode::Ebpf) => (Tier::Ebpf, format!("{program} on eBPF: {source}")),
+            (tier, Mode::Default | Mode::Ebpf) => (tier, format!("{program}: {source}")),
+        })
     }
 
     /// Tests that passed.

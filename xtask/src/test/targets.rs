@@ -12,6 +12,42 @@ use crate::bless;
 /// The crate of the netns tier.
 const NETNS_PACKAGE: &str = "podway-tests-netns";
 
+/// Targets of that crate about traffic, which run a second time with sockets carried by eBPF.
+///
+/// `sockets` is about eBPF alone and has it in the first run already; what the others test is the
+/// same in both modes, or not touched by either.
+const ON_EBPF: [&str; 11] = [
+    "addresses",
+    "affinity",
+    "cluster_ip",
+    "endpoints",
+    "flows",
+    "masquerade",
+    "node_local",
+    "node_port",
+    "policies",
+    "resilience",
+    "service_changes",
+];
+
+/// One run of cargo.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    /// What `cargo test` is told.
+    pub(super) arguments: Vec<String>,
+    /// How labs that do not choose send packets to endpoints.
+    pub(super) mode: Mode,
+}
+
+/// How labs that do not choose send packets to endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// As the environment has it.
+    Default,
+    /// By eBPF at the socket.
+    Ebpf,
+}
+
 /// Names of the targets in the `tests/` folders of crates.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Targets {
@@ -48,22 +84,32 @@ impl Targets {
         }
     }
 
-    /// What to tell `cargo test` for a tier, or for all of them; one entry for each run of cargo.
+    /// The runs of cargo for a tier, or for all of them.
     ///
     /// Always the whole workspace with its targets narrowed, not a package: so features stay the
     /// same and nothing is compiled twice.
     ///
     /// # Errors
     /// The tier asked for has no target.
-    pub(super) fn arguments(&self, tier: Option<Tier>, netns: Netns) -> Result<Vec<Vec<String>>> {
-        let with = |more: &[&str]| -> Vec<String> {
-            std::iter::once("--workspace").chain(more.iter().copied()).map(str::to_owned).collect()
+    pub(super) fn runs(&self, tier: Option<Tier>, netns: Netns) -> Result<Vec<Run>> {
+        let run = |mode: Mode, more: &[&str]| {
+            let words = std::iter::once("--workspace").chain(more.iter().copied());
+            Run { arguments: words.map(str::to_owned).collect(), mode }
+        };
+        let with = |more: &[&str]| run(Mode::Default, more);
+        let on_ebpf = || -> Result<Run> {
+            if let Some(unknown) = ON_EBPF.iter().find(|name| !self.netns.contains(**name)) {
+                bail!("{NETNS_PACKAGE} has no test target {unknown}, which is to run on eBPF");
+            }
+            let chosen: Vec<_> = ON_EBPF.iter().flat_map(|name| ["--test", name]).collect();
+            Ok(run(Mode::Ebpf, &chosen))
         };
         let tier = match (tier, netns) {
-            (None, Netns::On) => return Ok(vec![with(&[])]),
+            (None, Netns::On) => return Ok(vec![with(&[]), on_ebpf()?]),
             (None, Netns::Off) => return Ok(vec![with(&["--exclude", NETNS_PACKAGE])]),
             // Cargo takes `--doc` only alone.
             (Some(Tier::Unit), _) => return Ok(vec![with(&["--lib", "--bins"]), with(&["--doc"])]),
+            (Some(Tier::Ebpf), _) => return Ok(vec![on_ebpf()?]),
             (Some(tier @ (Tier::Golden | Tier::Integration | Tier::Netns)), _) => tier,
         };
         let names = self.netns.iter().chain(&self.others).filter(|name| self.tier(name) == tier);
@@ -81,32 +127,45 @@ mod tests {
 
     fn targets() -> Targets {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Targets { netns: set(&["cluster_ip"]), others: set(&["golden_zone", "loopback"]) }
+        Targets { netns: set(&ON_EBPF), others: set(&["golden_zone", "loopback"]) }
+    }
+
+    fn words(tier: Option<Tier>, netns: Netns) -> Vec<(Vec<String>, Mode)> {
+        let runs = targets().runs(tier, netns).expect("there are such targets");
+        runs.into_iter().map(|run| (run.arguments, run.mode)).collect()
+    }
+
+    fn on_ebpf() -> Vec<String> {
+        let chosen = ON_EBPF.iter().flat_map(|name| ["--test", name]);
+        std::iter::once("--workspace").chain(chosen).map(str::to_owned).collect()
     }
 
     #[test]
     fn only_the_order_off_leaves_the_netns_crate_out_of_a_whole_run() {
-        let whole =
-            |netns| targets().arguments(None, netns).expect("a whole run is always possible");
-        assert_eq!(whole(Netns::On), [["--workspace"]]);
-        assert_eq!(whole(Netns::Off), [["--workspace", "--exclude", NETNS_PACKAGE]]);
+        let whole = vec!["--workspace".to_owned()];
+        assert_eq!(
+            words(None, Netns::On),
+            [(whole, Mode::Default), (on_ebpf(), Mode::Ebpf)],
+            "suites about traffic run twice"
+        );
+        let without = ["--workspace", "--exclude", NETNS_PACKAGE].map(str::to_owned).to_vec();
+        assert_eq!(words(None, Netns::Off), [(without, Mode::Default)]);
     }
 
     #[test]
     fn one_tier_runs_its_own_targets_and_no_others() {
-        let rows = [
-            (Tier::Golden, "golden_zone"),
-            (Tier::Integration, "loopback"),
-            (Tier::Netns, "cluster_ip"),
-        ];
-        for (tier, name) in rows {
-            let arguments = targets().arguments(Some(tier), Netns::On).expect("tier has a target");
-            assert_eq!(arguments, [["--workspace", "--test", name]]);
+        for (tier, name) in [(Tier::Golden, "golden_zone"), (Tier::Integration, "loopback")] {
+            let expected = ["--workspace", "--test", name].map(str::to_owned).to_vec();
+            assert_eq!(words(Some(tier), Netns::On), [(expected, Mode::Default)]);
         }
+        assert_eq!(words(Some(Tier::Netns), Netns::On), [(on_ebpf(), Mode::Default)]);
+        assert_eq!(words(Some(Tier::Ebpf), Netns::On), [(on_ebpf(), Mode::Ebpf)]);
     }
 
     #[test]
     fn a_tier_without_targets_is_an_error_and_not_an_empty_success() {
-        assert!(Targets::default().arguments(Some(Tier::Netns), Netns::On).is_err());
+        for tier in [Tier::Netns, Tier::Ebpf] {
+            assert!(Targets::default().runs(Some(tier), Netns::On).is_err());
+        }
     }
 }
