@@ -30,7 +30,7 @@ mod tests;
 pub const MAGIC: [u8; 8] = *b"PODWAY\x1aS";
 
 /// Version of the format that is written, and the only one that is read.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Most bytes of an archive.
 ///

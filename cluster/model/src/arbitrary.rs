@@ -17,7 +17,7 @@ use crate::endpoint::{Condition, Endpoint, EndpointPort, EndpointSlice, Hints};
 use crate::name::{
     Hostname, LocalName, NameError, Namespace, NodeName, ObjectName, PortName, ServiceName,
 };
-use crate::node::{Eligibility, Node, Pod};
+use crate::node::{Eligibility, Node, Pod, Sockets};
 use crate::port::{Port, Protocol};
 use crate::service::Service;
 use crate::service_cidr::ServiceCidr;
@@ -233,7 +233,13 @@ pub fn pod() -> impl Strategy<Value = Pod> {
     let addresses = (option::weighted(0.8, pod_ip(Family::V4)), option::of(pod_ip(Family::V6)))
         .prop_map(|(v4, v6)| v4.into_iter().chain(v6).collect());
     (object_name(), option::of(node_name()), addresses, any::<bool>()).prop_map(
-        |(name, node, addresses, host_network)| Pod { name, node, addresses, host_network },
+        |(name, node, addresses, host_network)| Pod {
+            name,
+            node,
+            addresses,
+            host_network,
+            sockets: Sockets::default(),
+        },
     )
 }
 

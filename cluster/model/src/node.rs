@@ -44,4 +44,17 @@ pub struct Pod {
     pub addresses: Vec<IpAddr>,
     /// Whether it uses the node's own network namespace.
     pub host_network: bool,
+    /// Whether its sockets may be given an endpoint when they are connected.
+    pub sockets: Sockets,
+}
+
+/// Whether the sockets of a pod may be translated before any packet is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Sockets {
+    /// They may.
+    #[default]
+    Translated,
+    /// They are left alone, so that packets have the Service's address: the pod asks for that, or a
+    /// service mesh has put a proxy into it that looks at the address.
+    Untranslated,
 }

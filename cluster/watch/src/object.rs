@@ -91,6 +91,14 @@ mapping! {
         weights: Field<String>,
         #[serde(rename = "podway.dev/hash")]
         hash: Field<String>,
+        #[serde(rename = "podway.dev/sockets")]
+        sockets: Field<String>,
+        #[serde(rename = "sidecar.istio.io/status")]
+        istio_sidecar: Field<String>,
+        #[serde(rename = "ambient.istio.io/redirection")]
+        istio_ambient: Field<String>,
+        #[serde(rename = "linkerd.io/proxy-version")]
+        linkerd_proxy: Field<String>,
         #[serde(rename = "endpoints.kubernetes.io/last-change-trigger-time")]
         trigger_time: Field<String>,
         #[serde(rename = "k8s.io/initial-events-end")]

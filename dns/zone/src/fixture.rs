@@ -136,6 +136,7 @@ pub(crate) fn pod((namespace, name): (&str, &str), addresses: &[&str]) -> Change
         node: None,
         addresses: addresses.iter().map(|text| address(text)).collect(),
         host_network: false,
+        sockets: Default::default(),
     })
 }
 

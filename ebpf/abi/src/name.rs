@@ -24,6 +24,9 @@ pub const PEERS: &str = "PEERS";
 /// [`AffinityValue`](crate::state::AffinityValue).
 pub const AFFINITY: &str = "AFFINITY";
 
+/// Network namespaces whose sockets are left alone: cookie to nothing.
+pub const UNTRANSLATED: &str = "UNTRANSLATED";
+
 /// Counters: index of the pool to [`Counters`](crate::state::Counters).
 pub const COUNTERS: &str = "COUNTERS";
 
@@ -41,6 +44,11 @@ pub const MAX_MEMBERS: u32 = 65_536;
 
 /// Peers remembered; the least recently used go first.
 pub const MAX_PEERS: u32 = 65_536;
+
+/// Most network namespaces whose sockets are left alone.
+///
+/// 4,096: far more than a node has pods.
+pub const MAX_UNTRANSLATED: u32 = 4_096;
 
 /// Clients remembered; the least recently used go first.
 pub const MAX_AFFINITY: u32 = 65_536;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use podway_cluster_model::name::ServiceName;
-use podway_ebpf_abi::state::Counters;
+pub use podway_ebpf_abi::state::Counters;
 use podway_proxy_plan::plan::ServicePlan;
+use podway_proxy_plan::stale_flows::Permitted;
 use tracing::{info, warn};
 
 use crate::carry::Site;
@@ -32,8 +33,11 @@ pub type PlanChange = (ServiceName, Option<Arc<ServicePlan>>);
 #[derive(Debug)]
 pub struct Backend {
     site: Site,
+    place: Place,
     /// What is in the maps; `None` while another process writes them, or may.
     entries: Option<Entries>,
+    /// Whether another process was let in, which may have put its own programs into the links.
+    stood_by: bool,
     maps: Maps,
     /// What waits for the rules of nftables.
     after: Vec<Write>,
@@ -49,7 +53,7 @@ pub struct Counts {
     pub failures: u64,
     /// Differences that audits found.
     pub repairs: u64,
-    /// Connected UDP sockets that were destroyed because their endpoint is gone.
+    /// Connected sockets that were destroyed because their endpoint is gone.
     pub destroyed: u64,
 }
 
@@ -67,7 +71,9 @@ impl Backend {
         );
         Ok(Self {
             site,
+            place: place.clone(),
             entries: None,
+            stood_by: false,
             maps,
             after: Vec::new(),
             next_audit: now + AUDIT_INTERVAL,
@@ -78,19 +84,31 @@ impl Backend {
 
     /// Takes over what is in the maps and makes it what `plans`, which are all, want.
     pub fn take_over(&mut self, plans: Vec<PlanChange>, now: Instant) {
+        if std::mem::take(&mut self.stood_by) {
+            // Programs of another version run on maps that nobody would keep at the newest plan.
+            match load::load(&self.place) {
+                Ok(maps) => self.maps = maps,
+                Err(error) => {
+                    self.stood_by = true;
+                    self.counts.failures += 1;
+                    warn!(error = %Causes(&error), "eBPF programs cannot be put back");
+                }
+            }
+        }
         let found = self.maps.found().unwrap_or_else(|error| {
             // The audit that this makes due removes what nobody knows of.
             self.failed(&error, now);
             Found::default()
         });
         info!(frontends = found.frontends.len(), "eBPF maps taken over");
-        self.entries = Some(Entries::new(self.site, found));
+        self.entries = Some(Entries::new(self.site.clone(), found));
         self.before_rules(plans, now);
     }
 
     /// Writes nothing until it takes over again.
     pub fn stand_by(&mut self) {
         self.entries = None;
+        self.stood_by = true;
         self.after.clear();
     }
 
@@ -136,6 +154,21 @@ impl Backend {
             }
             Err(error) => self.failed(&error, now),
         }
+    }
+
+    /// Resets the TCP connections that `permitted` forbids.
+    pub fn forget(&self, permitted: &Permitted) {
+        if self.entries.is_some() {
+            self.destroyer.connections_forbidden(permitted);
+        }
+    }
+
+    /// Decides from now on for another site; says whether that is another one, and then has to take
+    /// over anew.
+    pub fn set_site(&mut self, site: Site) -> bool {
+        let is_other = site != self.site;
+        self.site = site;
+        is_other
     }
 
     /// What every pool has counted.

@@ -5,10 +5,13 @@
 
 use std::fmt;
 
+use podway_cluster_model::name::ServiceName;
 use podway_cluster_model::port::Protocol;
 use podway_cluster_model::service::Choice;
-use podway_proxy_plan::plan::{Action, Family, Frontend, Masquerade, Origin, Pool, PortPlan};
-use podway_proxy_plan::policy::{PodDetection, Policy};
+use podway_proxy_plan::plan::{
+    Action, Family, Frontend, FrontendKey, Masquerade, Origin, Pool, PortPlan,
+};
+use podway_proxy_plan::policy::{NodeLocalDns, PodDetection, Policy};
 
 /// Who carries a frontend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,13 +37,17 @@ pub enum Reason {
     PodsUnknown,
     /// Packets are dropped; a connect could only be refused.
     Dropped,
+    /// The node's own DNS server answers there while it lives, which only rules find out in time.
+    AnsweredOnTheNode,
 }
 
 /// What the choice depends on besides the plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
     /// Whether pods are told from other clients, IPv4 first.
     pods_told: [bool; 2],
+    /// What is answered on the node itself.
+    node_local_dns: NodeLocalDns,
 }
 
 impl Site {
@@ -53,24 +60,41 @@ impl Site {
             // Until the Node object is there pods cannot be told, and that may change at any time.
             PodDetection::NodeCidrs => false,
         };
-        Self { pods_told: Family::ALL.map(told) }
+        let node_local_dns = policy.node_local_dns.clone();
+        Self { pods_told: Family::ALL.map(told), node_local_dns }
     }
 
-    fn tells_pods(self, family: Family) -> bool {
+    fn tells_pods(&self, family: Family) -> bool {
         let [v4, v6] = self.pods_told;
         match family {
             Family::Ip => v4,
             Family::Ip6 => v6,
         }
     }
+
+    /// Whether the node's own DNS server answers at `frontend` of `service` while it lives.
+    fn answers(&self, service: &ServiceName, frontend: &Frontend) -> bool {
+        let FrontendKey { address, port, .. } = frontend.key;
+        let of_service =
+            frontend.origin == Origin::ClusterIp && self.node_local_dns.answers_for(service, port);
+        of_service || self.node_local_dns.answers_at(address, port)
+    }
 }
 
-/// Who carries `frontend` of `port`.
+/// Who carries `frontend` of `service`'s `port`.
 #[must_use]
-pub fn carrier(port: &PortPlan, frontend: &Frontend, site: Site) -> Carrier {
+pub fn carrier(
+    service: &ServiceName,
+    port: &PortPlan,
+    frontend: &Frontend,
+    site: &Site,
+) -> Carrier {
     match port.protocol {
         Protocol::Tcp | Protocol::Udp => {}
         Protocol::Sctp => return Carrier::Nftables(Reason::Protocol),
+    }
+    if site.answers(service, frontend) {
+        return Carrier::Nftables(Reason::AnsweredOnTheNode);
     }
     if port.sources.is_some() && frontend.origin == Origin::LoadBalancer {
         return Carrier::Nftables(Reason::SourceRanges);
@@ -115,6 +139,7 @@ impl fmt::Display for Reason {
             Self::Masquerade => "masquerading is asked for",
             Self::PodsUnknown => "pods cannot be told",
             Self::Dropped => "dropped",
+            Self::AnsweredOnTheNode => "answered on the node",
         })
     }
 }

@@ -214,7 +214,7 @@ impl Entries {
         update: &mut Update,
         now: Instant,
     ) -> Result<Holding, Full> {
-        let wanted = wanted(plan, self.site);
+        let wanted = wanted(plan, &self.site);
         let frontends: usize = wanted.iter().map(|wanted| wanted.frontends.len()).sum();
         let members: usize = wanted.iter().map(Wanted::members).sum();
         if self.frontends.len() + update.added + frontends > MAX_FRONTENDS as usize

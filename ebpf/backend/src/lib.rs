@@ -14,6 +14,8 @@
 //! | [`detect`], [`trial`] | edge: whether eBPF can be used, tried out on real sockets |
 //! | [`load`] | edge: programs, links and pins |
 //! | [`maps`] | edge: the maps, written and read |
+//! | [`opt_out`] | edge: pods whose sockets are left alone |
+//! | `netns` | edge: network namespaces, and work inside of them |
 //! | `destroy` | edge: sockets of endpoints that are gone |
 //! | `diag` | pure: messages about sockets |
 //! | `syscall` | edge: calls that the libraries lack |
@@ -28,6 +30,8 @@ pub mod found;
 mod indices;
 pub mod load;
 pub mod maps;
+mod netns;
+pub mod opt_out;
 mod ranges;
 mod syscall;
 pub mod trial;

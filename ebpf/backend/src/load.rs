@@ -31,7 +31,7 @@ use crate::syscall;
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../prog/podway-ebpf.o");
 
 /// Name, sizes of key and value, and capacity of every map.
-const MAPS: [(&str, usize, usize, u32); 8] = [
+const MAPS: [(&str, usize, usize, u32); 9] = [
     (name::FRONTENDS, size_of::<Address>(), size_of::<FrontendValue>(), name::MAX_FRONTENDS),
     (name::POOLS, 4, size_of::<Pool>(), name::MAX_POOLS),
     (name::SLOTS, 4, size_of::<Slot>(), name::MAX_SLOTS),
@@ -39,6 +39,7 @@ const MAPS: [(&str, usize, usize, u32); 8] = [
     (name::SOCKETS, 4, size_of::<SocketState>(), 0),
     (name::PEERS, size_of::<PeerKey>(), size_of::<PeerValue>(), name::MAX_PEERS),
     (name::AFFINITY, size_of::<AffinityKey>(), size_of::<AffinityValue>(), name::MAX_AFFINITY),
+    (name::UNTRANSLATED, 8, 4, name::MAX_UNTRANSLATED),
     (name::COUNTERS, 4, size_of::<Counters>(), name::MAX_POOLS),
 ];
 

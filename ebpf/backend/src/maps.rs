@@ -1,8 +1,9 @@
 //! The maps in the kernel: opened, written, read.
 #![allow(unsafe_code, reason = "layouts cross into the kernel, and pools are shared memory")]
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
@@ -51,6 +52,8 @@ pub struct Maps {
     members: HashMap<MapData, Plain<Member>, u32>,
     peers: HashMap<MapData, Plain<PeerKey>, Plain<PeerValue>>,
     counters: Array<MapData, Plain<Counters>>,
+    untranslated: HashMap<MapData, u64, u32>,
+    sockets: MapData,
     pools: Pools,
 }
 
@@ -70,6 +73,8 @@ impl Maps {
             members: typed(name::MEMBERS, map(name::MEMBERS)?)?,
             peers: typed(name::PEERS, map(name::PEERS)?)?,
             counters: typed(name::COUNTERS, map(name::COUNTERS)?)?,
+            untranslated: typed(name::UNTRANSLATED, map(name::UNTRANSLATED)?)?,
+            sockets: storage(map(name::SOCKETS)?)?,
             pools: Pools::open(map(name::POOLS)?)?,
         })
     }
@@ -135,6 +140,25 @@ impl Maps {
     /// What the pool `index` has counted.
     pub(crate) fn counters(&self, index: u32) -> Result<Counters, MapsError> {
         self.counters.get(&index, 0).map(|counters| counters.0).map_err(error(name::COUNTERS))
+    }
+
+    /// Leaves sockets of the network namespaces `cookies` alone, and of no other.
+    pub(crate) fn leave_alone(&mut self, cookies: &BTreeSet<u64>) -> Result<(), MapsError> {
+        let there = self.untranslated.keys().collect::<Result<BTreeSet<_>, _>>();
+        let there = there.map_err(error(name::UNTRANSLATED))?;
+        for cookie in cookies.difference(&there) {
+            self.untranslated.insert(cookie, 0, 0).map_err(error(name::UNTRANSLATED))?;
+        }
+        for cookie in there.difference(cookies) {
+            absent_is_fine(self.untranslated.remove(cookie)).map_err(error(name::UNTRANSLATED))?;
+        }
+        Ok(())
+    }
+
+    /// Descriptor of the map of states of sockets.
+    pub(crate) fn socket_states(&self) -> std::io::Result<u32> {
+        let descriptor = self.sockets.fd().as_fd().as_raw_fd();
+        u32::try_from(descriptor).map_err(std::io::Error::other)
     }
 
     /// Whether `key` is known as a peer whose socket was translated when it was connected.
@@ -218,6 +242,11 @@ impl Drop for Pools {
     fn drop(&mut self) {
         syscall::unmap_memory(self.memory, self.bytes);
     }
+}
+
+/// The map of states of sockets.
+fn storage(map: Map) -> Result<MapData, MapsError> {
+    if let Map::SkStorage(data) = map { Ok(data) } else { Err(MapsError::Absent(name::SOCKETS)) }
 }
 
 /// Opens `map` with the types that it has.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use podway_cluster_model::name::{PortName, ServiceName};
 use podway_cluster_model::port::Protocol;
 use podway_cluster_model::service::Affinity;
-use podway_ebpf_abi::address::{Address, TCP, UDP};
+use podway_ebpf_abi::address::{Address, IPV4, IPV6, TCP, UDP};
 use podway_proxy_plan::plan::{Backend, Family, Pool, PortPlan, ServicePlan};
 
 use crate::carry::{Carrier, Site, carrier};
@@ -45,14 +45,14 @@ pub(crate) struct Content {
 }
 
 /// The pools that `plan` wants at `site`.
-pub(crate) fn wanted(plan: &ServicePlan, site: Site) -> Vec<Wanted> {
+pub(crate) fn wanted(plan: &ServicePlan, site: &Site) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for port in &plan.ports {
         for pool in [Pool::Cluster, Pool::Local] {
             let frontends: Vec<Address> = port
                 .frontends
                 .iter()
-                .filter(|frontend| carrier(port, frontend, site) == Carrier::Ebpf(pool))
+                .filter(|frontend| carrier(&plan.name, port, frontend, site) == Carrier::Ebpf(pool))
                 .filter_map(|frontend| {
                     let key = frontend.key;
                     address(SocketAddr::new(key.address, key.port.number()), key.protocol)
@@ -105,6 +105,22 @@ pub fn address(address: SocketAddr, protocol: Protocol) -> Option<Address> {
     })
 }
 
+/// Where `address` is; `None` for a family that there is not.
+pub(crate) fn socket_address(address: &Address) -> Option<SocketAddr> {
+    let port = u16::from_be(address.port_be);
+    let octets = |word: u32| word.to_ne_bytes();
+    let ip: IpAddr = match (address.family, address.words_be) {
+        (IPV4, [word, ..]) => octets(word).into(),
+        (IPV6, words) => {
+            let mut all = [0; 16];
+            all.copy_from_slice(words.map(octets).as_flattened());
+            all.into()
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
 /// An IPv6 address in network order, by words.
 fn words_be(octets: [u8; 16]) -> [u32; 4] {
     let (words, _) = octets.as_chunks::<4>();
@@ -130,5 +146,20 @@ impl Content {
         } else {
             self.slots.iter().copied().collect()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_of_either_family_comes_back() {
+        for text in ["10.96.0.1:80", "[fd00:10:96::1]:65535"] {
+            let there: SocketAddr = text.parse().expect("an address");
+            let back = address(there, Protocol::Tcp).and_then(|one| socket_address(&one));
+            assert_eq!(back, Some(there));
+        }
+        assert_eq!(socket_address(&bytemuck::Zeroable::zeroed()), None, "no family");
     }
 }

@@ -34,6 +34,10 @@ pub fn choose(tables: &impl Tables, destination: &Address) -> Choice {
     if !frontend.is_for(destination) {
         return Choice::Leave;
     }
+    // Asked of sockets that go to a Service only: all others pay nothing for it.
+    if tables.is_left_alone() {
+        return Choice::Leave;
+    }
     let index = frontend.pool;
     let Some(pool) = tables.pool(index) else { return Choice::Leave };
     let range = Range::from_word(pool.range);

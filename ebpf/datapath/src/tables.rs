@@ -14,6 +14,8 @@ pub trait Tables {
     fn slot(&self, index: u32) -> Option<Slot>;
     /// Whether a pool with affinity has this endpoint now.
     fn is_member(&self, member: &Member) -> bool;
+    /// Whether sockets of the calling socket's network namespace are left alone.
+    fn is_left_alone(&self) -> bool;
     /// What is remembered of a client.
     fn affinity(&self, key: &AffinityKey) -> Option<AffinityValue>;
     /// Remembers a client.

@@ -41,6 +41,11 @@ static PEERS: LruHashMap<PeerKey, PeerValue> = LruHashMap::with_max_entries(name
 static AFFINITY: LruHashMap<AffinityKey, AffinityValue> =
     LruHashMap::with_max_entries(name::MAX_AFFINITY, 0);
 
+/// Keys are cookies of network namespaces.
+#[map]
+static UNTRANSLATED: HashMap<u64, u32> =
+    HashMap::with_max_entries(name::MAX_UNTRANSLATED, BPF_F_NO_PREALLOC);
+
 #[map]
 static COUNTERS: Array<Counters> = Array::with_max_entries(name::MAX_POOLS, 0);
 
@@ -48,7 +53,7 @@ static COUNTERS: Array<Counters> = Array::with_max_entries(name::MAX_POOLS, 0);
 static SOCKETS: SkStorage<SocketState> = SkStorage::new();
 
 /// State that says that a socket was not translated.
-const UNTRANSLATED: SocketState = SocketState {
+const NO_STATE: SocketState = SocketState {
     endpoint: Address { words_be: [0; 4], port_be: 0, protocol: 0, family: 0 },
     frontend: Address { words_be: [0; 4], port_be: 0, protocol: 0, family: 0 },
     pool: 0,
@@ -93,6 +98,11 @@ impl Tables for KernelTables<'_> {
     #[inline(always)]
     fn is_member(&self, member: &Member) -> bool {
         MEMBERS.get_ptr(member).is_some()
+    }
+
+    #[inline(always)]
+    fn is_left_alone(&self) -> bool {
+        UNTRANSLATED.get_ptr(&self.netns()).is_some()
     }
 
     #[inline(always)]
@@ -158,7 +168,7 @@ impl Tables for KernelTables<'_> {
     fn clear_socket_state(&self) {
         // SAFETY: the context's socket is valid for the call, and so is its storage.
         if let Some(kept) = unsafe { SOCKETS.get_ptr_mut(self.0).as_mut() } {
-            *kept = UNTRANSLATED;
+            *kept = NO_STATE;
         }
     }
 

@@ -29,7 +29,7 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 
-use crate::metrics::{ProbeCounts, RefusedPackets};
+use crate::metrics::{ProbeCounts, RefusedPackets, SocketCounts};
 use crate::names::Names;
 use crate::readiness::Readiness;
 use crate::source::Freshness;
@@ -62,6 +62,7 @@ pub(crate) struct Admin {
     pub(crate) registry: Registry,
     pub(crate) probes: ProbeCounts,
     pub(crate) refused: RefusedPackets,
+    pub(crate) sockets: SocketCounts,
 }
 
 /// The endpoints of the healthz address.
@@ -160,6 +161,9 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     // Only a loop that is writing a large table takes long; its counts can wait for the next time.
     if let Ok(Some(refused)) = timeout(LOOP_PATIENCE, admin.inquirer.refusals()).await {
         admin.refused.set(refused);
+    }
+    if let Ok(Some(report)) = timeout(LOOP_PATIENCE, admin.inquirer.sockets()).await {
+        admin.sockets.set(report);
     }
     let mut body = String::new();
     match text::encode(&mut body, &admin.registry) {

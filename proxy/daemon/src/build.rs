@@ -26,7 +26,7 @@ use crate::events;
 use crate::health_checks;
 use crate::interfaces;
 use crate::loopback;
-use crate::metrics::{ProbeCounts, RefusedPackets, register_build, register_sockets};
+use crate::metrics::{ProbeCounts, RefusedPackets, SocketCounts, register_build, register_sockets};
 use crate::names::Names;
 use crate::networks::{self, Networks};
 use crate::node_local::addresses::Addresses;
@@ -97,7 +97,7 @@ impl App {
             kernel,
             turn: admin.state.as_deref().and_then(open_turn),
         };
-        let Sockets { accelerator, in_use } = sockets::start(&proxy)?;
+        let Sockets { accelerator, in_use, opt_out } = sockets::start(&proxy)?;
         let done = move || programmed.done();
         let mut syncer = Syncer::start(settings, feed.subscribe(), accelerator, done)
             .map_err(|error| explain_refusal("run", error))?;
@@ -114,6 +114,8 @@ impl App {
         probes.register(&mut registry);
         let refused = RefusedPackets::default();
         refused.register(&mut registry);
+        let sockets = SocketCounts::default();
+        sockets.register(&mut registry);
         syncer.metrics().register(&mut registry);
         dns.register(&mut registry);
         let servers = NodePortServers {
@@ -122,7 +124,11 @@ impl App {
             loopback: proxy.loopback,
             health: syncer.health().clone(),
         };
-        let at_node_ports = servers.start(&feed, addresses, &mut registry);
+        let mut at_node_ports = servers.start(&feed, addresses, &mut registry);
+        if let Some(opt_out) = opt_out {
+            let node = cluster.node.clone();
+            at_node_ports.spawn(sockets::follow_pods(opt_out, node, feed.subscribe()));
+        }
         let domain = names.domain().unwrap_or_else(|| cluster.zone.domain().to_ascii());
         let keeper = match (node_local, syncer.beacon()) {
             (Some(config), Some(beacon)) => {
@@ -154,6 +160,7 @@ impl App {
             registry,
             probes,
             refused,
+            sockets,
         });
         Ok(Self {
             source,

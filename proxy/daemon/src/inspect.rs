@@ -46,7 +46,7 @@ fn print(
     let ProxyConfig { mode, policy, masquerade_bit, interfaces, .. } = proxy;
     let (snapshot, reports) = source::load(path)?;
 
-    let carriers = (mode == ProxyMode::Ebpf).then(|| Site::new(&policy));
+    let carriers = (mode != ProxyMode::Nftables).then(|| Site::new(&policy));
     let options = Options::new(&policy, masquerade_bit);
     let mut planner = Planner::new(policy, NodeView::bare(node).with_interfaces(interfaces));
     planner.replan(&snapshot);
@@ -54,8 +54,8 @@ fn print(
     complain(&reports, &planner)?;
     let mut out = BufWriter::new(io::stdout().lock());
     match output {
-        Output::Table => table::write(&mut out, &planner, carriers)?,
-        Output::Json => json::write(&mut out, &planner)?,
+        Output::Table => table::write(&mut out, &planner, carriers.as_ref())?,
+        Output::Json => json::write(&mut out, &planner, carriers.as_ref())?,
         Output::Nft => nft(&mut out, &planner, options)?,
         Output::Zone => {
             let zone = ZoneIndex::new(zone).update(&snapshot, &Delta::everything(&snapshot), 1);

@@ -18,8 +18,10 @@ use prometheus_client::registry::Registry;
 use crate::sockets::InUse;
 
 mod api;
+mod sockets;
 
 pub(crate) use api::{register_api, register_disk};
+pub(crate) use sockets::SocketCounts;
 
 /// Answers to probes, by status code; clones share the counts.
 #[derive(Debug, Clone, Default)]

@@ -1,15 +1,23 @@
 //! The eBPF back end: whether it is used, and joining it to the sync loop.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use podway_ebpf_backend::backend::Backend;
+use podway_cluster_model::name::{NodeName, ServiceName};
+use podway_cluster_watch::publish::Subscription;
+use podway_ebpf_backend::backend::{Backend, Counters, Counts};
 use podway_ebpf_backend::carry::Site;
 use podway_ebpf_backend::detect::{self, ThisMachine, Wishes};
+use podway_ebpf_backend::entries::Entries;
 use podway_ebpf_backend::load::{self, Place};
+use podway_ebpf_backend::opt_out::OptOut;
 use podway_ebpf_backend::trial;
-use podway_proxy_sync::accelerator::{Accelerator, PlanChange, Unaccelerated};
+use podway_proxy_plan::policy::Policy;
+use podway_proxy_plan::stale_flows::Permitted;
+use podway_proxy_sync::accelerator::{Accelerator, Carried, PlanChange, Report, Unaccelerated};
 use tracing::{info, warn};
 
 use crate::args::SocketTrialArgs;
@@ -27,6 +35,8 @@ pub(crate) struct Sockets {
     pub(crate) accelerator: Box<dyn Accelerator>,
     /// Whether eBPF is used.
     pub(crate) in_use: InUse,
+    /// Leaves pods alone; only where eBPF is used.
+    pub(crate) opt_out: Option<OptOut>,
 }
 
 /// Whether eBPF is used.
@@ -60,7 +70,12 @@ pub(crate) fn start(config: &ProxyConfig) -> anyhow::Result<Sockets> {
     match (found, config.mode) {
         (Ok(backend), _) => {
             info!(ebpf = "in use", "sockets are translated before packets meet nftables");
-            Ok(Sockets { accelerator: Box::new(Socket(backend)), in_use: InUse::Ebpf })
+            let opt_out = OptOut::start(detect::pins_on(&config.bpffs_root));
+            Ok(Sockets {
+                accelerator: Box::new(Socket(backend)),
+                in_use: InUse::Ebpf,
+                opt_out: Some(opt_out.context("a thread cannot be started")?),
+            })
         }
         (Err(reason), ProxyMode::Ebpf) => {
             Err(anyhow!(reason)).context("--proxy-mode ebpf: eBPF cannot be used")
@@ -69,7 +84,7 @@ pub(crate) fn start(config: &ProxyConfig) -> anyhow::Result<Sockets> {
             info!(ebpf = "not in use", reason, "every packet meets nftables");
             forget(config);
             let in_use = InUse::Nftables(reason);
-            Ok(Sockets { accelerator: Box::new(Unaccelerated), in_use })
+            Ok(Sockets { accelerator: Box::new(Unaccelerated), in_use, opt_out: None })
         }
     }
 }
@@ -115,6 +130,26 @@ pub(crate) fn remove(chosen: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     Ok(load::remove(&pins)?.then_some(pins))
 }
 
+/// Has `opt_out` follow which pods of `node` want their sockets left alone, as long as there are
+/// views.
+pub(crate) async fn follow_pods(opt_out: OptOut, node: NodeName, mut views: Subscription) {
+    let mut before = None;
+    while let Some(view) = views.next().await {
+        // A pod on the node's own network would take all of the node with it.
+        let pods = view.snapshot.pods.values().filter(|pod| {
+            pod.sockets == podway_cluster_model::node::Sockets::Untranslated
+                && !pod.host_network
+                && pod.node.as_ref() == Some(&node)
+        });
+        let addresses: BTreeSet<IpAddr> =
+            pods.flat_map(|pod| pod.addresses.iter().copied()).collect();
+        if before.as_ref() != Some(&addresses) {
+            opt_out.set(addresses.clone());
+            before = Some(addresses);
+        }
+    }
+}
+
 /// What the helper of the trial does.
 pub(crate) fn help(args: &SocketTrialArgs) -> anyhow::Result<()> {
     trial::help(&args.cgroup).map_err(|problem| anyhow!(problem))
@@ -148,4 +183,42 @@ impl Accelerator for Socket {
     fn tend(&mut self, now: Instant) {
         self.0.tend(now);
     }
+
+    fn set_policy(&mut self, policy: &Policy) -> bool {
+        self.0.set_site(Site::new(policy))
+    }
+
+    fn forget(&mut self, permitted: &Permitted) {
+        self.0.forget(permitted);
+    }
+
+    fn report(&self) -> Report {
+        let Counts { failures, repairs, destroyed } = self.0.counts();
+        let entries = self.0.entries();
+        Report {
+            services: by_service(&self.0),
+            write_failures: failures,
+            repairs,
+            destroyed,
+            frontends: entries.map_or(0, Entries::frontends),
+            without_room: entries.map_or(0, |entries| entries.without_room().count()),
+        }
+    }
+}
+
+/// What was counted, by Service; one that had no socket has no row.
+fn by_service(backend: &Backend) -> Vec<Carried> {
+    let mut services: BTreeMap<&ServiceName, Counters> = BTreeMap::new();
+    for (pool, counted) in backend.counters() {
+        if counted != Counters::default() {
+            let sum = services.entry(&pool.service).or_default();
+            sum.connects += counted.connects;
+            sum.datagrams += counted.datagrams;
+            sum.refusals += counted.refusals;
+        }
+    }
+    let carried = |(service, Counters { connects, datagrams, refusals }): (&ServiceName, _)| {
+        Carried { service: service.clone(), connects, datagrams, refusals }
+    };
+    services.into_iter().map(carried).collect()
 }

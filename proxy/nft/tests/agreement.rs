@@ -183,8 +183,8 @@ fn policies() -> impl Strategy<Value = Policy> {
     ]);
     let node_local_dns = prop::sample::select(vec![
         NodeLocalDns::Off,
-        NodeLocalDns::On { service: None },
-        NodeLocalDns::On { service: ServiceName::new("shop", "web").ok() },
+        NodeLocalDns::On { service: None, addresses: Vec::new() },
+        NodeLocalDns::On { service: ServiceName::new("shop", "web").ok(), addresses: Vec::new() },
     ]);
     (any::<bool>(), any::<bool>(), any::<bool>(), pods, node_local_dns).prop_map(
         |(detect_local, masquerade_all, ranges, pods, node_local_dns)| Policy {

@@ -56,7 +56,31 @@ pub enum NodeLocalDns {
     On {
         /// The Service that clients ask; `None` where they ask addresses that no Service has.
         service: Option<ServiceName>,
+        /// Addresses that are answered besides those of the Service.
+        addresses: Vec<IpAddr>,
     },
+}
+
+impl NodeLocalDns {
+    /// Whether this node itself answers at `port` of `service` as long as it can.
+    #[must_use]
+    pub fn answers_for(&self, service: &ServiceName, port: Port) -> bool {
+        match self {
+            Self::Off => false,
+            Self::On { service: own, .. } => {
+                own.as_ref() == Some(service) && port.number() == DNS_PORT
+            }
+        }
+    }
+
+    /// Whether this node itself answers at `address` and `port`, whatever Service has them.
+    #[must_use]
+    pub fn answers_at(&self, address: IpAddr, port: Port) -> bool {
+        match self {
+            Self::Off => false,
+            Self::On { addresses, .. } => addresses.contains(&address) && port.number() == DNS_PORT,
+        }
+    }
 }
 
 /// How pods are told from other clients.
@@ -142,12 +166,7 @@ impl Policy {
     /// Service's endpoints are asked only when its own server cannot be.
     #[must_use]
     pub fn answers_on_the_node(&self, service: &ServiceName, port: Port) -> bool {
-        match &self.node_local_dns {
-            NodeLocalDns::Off => false,
-            NodeLocalDns::On { service: own } => {
-                own.as_ref() == Some(service) && port.number() == DNS_PORT
-            }
-        }
+        self.node_local_dns.answers_for(service, port)
     }
 
     /// Whose source address is replaced on the way to a ClusterIP of `family`.

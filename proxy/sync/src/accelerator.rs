@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use podway_cluster_model::name::ServiceName;
-use podway_proxy_plan::plan::ServicePlan;
+use podway_proxy_plan::plan::{FrontendKey, ServicePlan};
+use podway_proxy_plan::policy::Policy;
+use podway_proxy_plan::stale_flows::Permitted;
 
 use crate::dataplane::Dataplane;
-use crate::driver::Driver;
+use crate::driver::{Driver, now};
 use podway_proxy_plan::planner::Changes;
 
 /// A plan that changed; `None` is a Service that is gone.
@@ -35,6 +37,45 @@ pub trait Accelerator: Send {
 
     /// Looks after what it has written.
     fn tend(&mut self, now: Instant);
+
+    /// Takes over what the operator chose instead; says whether it has to hear of every plan again.
+    fn set_policy(&mut self, policy: &Policy) -> bool;
+
+    /// Resets the TCP connections that `permitted` forbids.
+    fn forget(&mut self, permitted: &Permitted);
+
+    /// What it has counted.
+    fn report(&self) -> Report;
+}
+
+/// What a back end at the socket has counted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Sockets of Services that have had any, ordered by Service.
+    pub services: Vec<Carried>,
+    /// Writes that the kernel refused.
+    pub write_failures: u64,
+    /// Differences between what was written and what was found that were repaired.
+    pub repairs: u64,
+    /// Connected sockets that were destroyed because their endpoint is gone.
+    pub destroyed: u64,
+    /// Frontends that it carries now.
+    pub frontends: usize,
+    /// Services that are left to the rules because there is no room for them.
+    pub without_room: usize,
+}
+
+/// Sockets of one Service that never met the rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// The Service.
+    pub service: ServiceName,
+    /// Sockets that were connected to an endpoint.
+    pub connects: u64,
+    /// Datagrams of unconnected sockets that were sent to an endpoint.
+    pub datagrams: u64,
+    /// Sockets and datagrams that were refused.
+    pub refusals: u64,
 }
 
 /// None: every packet meets the rules.
@@ -55,9 +96,35 @@ impl Accelerator for Unaccelerated {
     }
 
     fn tend(&mut self, _now: Instant) {}
+
+    fn set_policy(&mut self, _policy: &Policy) -> bool {
+        false
+    }
+
+    fn forget(&mut self, _permitted: &Permitted) {}
+
+    fn report(&self) -> Report {
+        Report::default()
+    }
 }
 
 impl<D: Dataplane> Driver<D> {
+    /// Who may keep flows to `doubtful` frontends; the accelerator resets what it carries of others.
+    pub(crate) fn judge(&mut self, doubtful: &[FrontendKey]) -> Permitted {
+        let permitted = self.engine.permitted(doubtful);
+        self.accelerator.forget(&permitted);
+        permitted
+    }
+
+    /// Follows a change of the operator's choices.
+    pub(crate) fn choose(&mut self, policy: Policy, masquerade_bit: u8) {
+        if self.accelerator.set_policy(&policy) {
+            self.accelerated = false;
+        }
+        let step = self.engine.set_policy(policy, masquerade_bit, now());
+        self.take(step, now());
+    }
+
     /// Tells the accelerator what changed, or every plan where it has none yet; before the first
     /// snapshot there is nothing to tell.
     pub(crate) fn accelerate(&mut self, changes: &Changes, now: Instant) {

@@ -13,7 +13,7 @@ use podway_proxy_plan::policy::Policy;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
-use crate::accelerator::Accelerator;
+use crate::accelerator::{Accelerator, Report};
 use crate::chain::Chain;
 use crate::dataplane::Dataplane;
 use crate::doubts::Doubts;
@@ -43,6 +43,8 @@ pub(crate) enum Event {
     Plans(oneshot::Sender<Plans>),
     /// Somebody asks what was refused.
     Refusals(oneshot::Sender<Vec<Refused>>),
+    /// Somebody asks what the accelerator has counted.
+    Sockets(oneshot::Sender<Report>),
     /// It is this process that writes from now on.
     OurTurn,
     /// Another process writes from the reply on.
@@ -123,12 +125,10 @@ impl<D: Dataplane> Driver<D> {
                     let step = self.engine.set_interfaces(interfaces);
                     self.take(step, now());
                 }
-                Woken::Event(Event::Policy(policy, masquerade_bit)) => {
-                    let step = self.engine.set_policy(*policy, masquerade_bit, now());
-                    self.take(step, now());
-                }
+                Woken::Event(Event::Policy(policy, bit)) => self.choose(*policy, bit),
                 Woken::Event(Event::Plans(reply)) => self.answer(reply),
                 Woken::Event(Event::Refusals(reply)) => self.tell_refusals(reply),
+                Woken::Event(Event::Sockets(reply)) => self.tell_sockets(reply),
                 Woken::Event(Event::OurTurn) => self.take_over(),
                 Woken::Event(Event::StandBy(reply)) => self.stand_by(reply),
                 Woken::View(view) => self.follow(&view),
@@ -190,7 +190,7 @@ impl<D: Dataplane> Driver<D> {
     }
 
     /// Writes what a step asks for; its oldest change was seen at `since`.
-    fn take(&mut self, step: Step, since: Instant) {
+    pub(crate) fn take(&mut self, step: Step, since: Instant) {
         let Step { changes, concerned, transactions, suspects } = step;
         self.metrics.planned(self.counting.follow(&changes));
         log_conflicts(&changes);
@@ -332,7 +332,7 @@ impl<D: Dataplane> Driver<D> {
             return;
         }
         let started = now();
-        let permitted = self.engine.permitted(&doubtful);
+        let permitted = self.judge(&doubtful);
         match self.dataplane.forget(family, &permitted) {
             Ok(forgotten) => {
                 self.metrics.forgot(family, forgotten, started.elapsed());
@@ -388,7 +388,7 @@ fn log_conflicts(changes: &Changes) {
 }
 
 /// The time, by the clock of the runtime, which tests can stop.
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

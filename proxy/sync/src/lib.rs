@@ -43,7 +43,7 @@ use podway_proxy_plan::policy::{NodeLocalDns, Policy};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::accelerator::Accelerator;
+use crate::accelerator::{Accelerator, Report};
 use crate::beacon::{Beacon, Said};
 use crate::conntrack::Conntrack;
 use crate::dataplane::Nftables;
@@ -251,6 +251,13 @@ impl Inquirer {
         let (reply, refusals) = oneshot::channel();
         self.events.send(Event::Refusals(reply)).await.ok()?;
         refusals.await.ok()
+    }
+
+    /// What the accelerator has counted so far; `None` when the loop has ended.
+    pub async fn sockets(&self) -> Option<Report> {
+        let (reply, report) = oneshot::channel();
+        self.events.send(Event::Sockets(reply)).await.ok()?;
+        report.await.ok()
     }
 
     /// Tells the loop what the operator chose instead of what it was told before; says whether the

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use podway_cluster_model::name::{LocalName, NodeName, ObjectName};
-use podway_cluster_model::node::{Eligibility, Node, Pod};
+use podway_cluster_model::node::{Eligibility, Node, Pod, Sockets};
 
-use crate::field::List;
-use crate::object::{NodeAddress, Object, PodIp, Spec, Status, Taint};
+use crate::field::{Field, List};
+use crate::object::{Annotations, NodeAddress, Object, PodIp, Spec, Status, Taint};
 use crate::path::{Fault, Path};
-use crate::rejection::Reason;
+use crate::rejection::{Reason, quotable};
 
 use super::address::{self, Use};
 use super::{Checker, one_of_each_family};
@@ -89,10 +89,11 @@ fn first_of_each_family(networks: Vec<IpNet>, checker: &mut Checker) -> Vec<IpNe
 /// Converts a Pod.
 pub(super) fn convert_pod<I>(object: Object<I>, checker: &mut Checker) -> Result<Pod, Fault> {
     let (metadata_path, spec_path) = (Path::root("metadata"), Path::root("spec"));
-    let name =
-        object.metadata.required(metadata_path)?.qualified(metadata_path, |namespace, name| {
-            Ok(ObjectName { namespace, name: LocalName::new(name)? })
-        })?;
+    let mut metadata = object.metadata.required(metadata_path)?;
+    let annotations = std::mem::take(&mut metadata.annotations);
+    let name = metadata.qualified(metadata_path, |namespace, name| {
+        Ok(ObjectName { namespace, name: LocalName::new(name)? })
+    })?;
     let Spec { node_name, host_network, .. } =
         checker.keep(object.spec.or_default(spec_path)).unwrap_or_default();
     let node = node_name.optional_name_of(spec_path.field("nodeName"), NodeName::new);
@@ -103,7 +104,35 @@ pub(super) fn convert_pod<I>(object: Object<I>, checker: &mut Checker) -> Result
         node: checker.keep(node).flatten(),
         addresses: pod_addresses(status, checker),
         host_network: checker.keep(host_network).unwrap_or_default(),
+        sockets: sockets(annotations, checker),
     })
+}
+
+/// Whether sockets of a pod with these annotations may be translated.
+///
+/// A mesh's proxy in the pod or beside it takes connections by their destination, and has to see the
+/// Service there; these are the annotations that Istio (sidecar and ambient) and Linkerd leave.
+fn sockets(annotations: Field<Annotations>, checker: &mut Checker) -> Sockets {
+    let metadata = Path::root("metadata");
+    let path = metadata.field("annotations");
+    let Annotations { sockets, istio_sidecar, istio_ambient, linkerd_proxy, .. } =
+        checker.keep(annotations.or_default(path)).unwrap_or_default();
+    let path = path.label("podway.dev/sockets");
+    let asked = sockets.non_empty(path).and_then(|text| match text.as_deref() {
+        None => Ok(Sockets::Translated),
+        Some("untranslated") => Ok(Sockets::Untranslated),
+        Some(text) => {
+            let accepted = "untranslated";
+            Err(path.fault(Reason::UnknownValue { text: quotable(text), accepted }))
+        }
+    });
+    let asked = checker.keep(asked).unwrap_or_default();
+    let is_in_mesh = istio_sidecar.is_present()
+        || linkerd_proxy.is_present()
+        || istio_ambient
+            .non_empty(metadata.field("annotations"))
+            .is_ok_and(|text| text.as_deref() == Some("enabled"));
+    if is_in_mesh { Sockets::Untranslated } else { asked }
 }
 
 /// The addresses of a pod that has not ended; another may have them afterwards.

@@ -15,6 +15,7 @@ fn pod(name: &str, node: &str, addresses: &[&str]) -> Pod {
         node: NodeName::new(node).ok(),
         addresses: addresses.iter().map(|text| address(text)).collect(),
         host_network: false,
+        sockets: Default::default(),
     }
 }
 

@@ -49,7 +49,7 @@ impl Node {
         Self {
             builder: Builder::new(),
             planner: Planner::new(policy.clone(), view),
-            entries: Entries::new(site, Found::default()),
+            entries: Entries::new(site.clone(), Found::default()),
             host: Host::default(),
             site,
             now: Instant::now(),
@@ -81,7 +81,7 @@ impl Node {
 
     /// The maps as they are found by a new daemon, which has the same plan.
     fn restart(&mut self) -> Batch {
-        self.entries = Entries::new(self.site, self.host.found());
+        self.entries = Entries::new(self.site.clone(), self.host.found());
         let plans = self.planner.plans().map(|plan| (plan.name.clone(), Some(plan.clone())));
         self.entries.update(plans, self.now)
     }
@@ -115,7 +115,7 @@ impl Node {
             for port in &plan.ports {
                 for frontend in &port.frontends {
                     let Some(key) = key_of(frontend.key) else { continue };
-                    let ways = match carrier(port, frontend, self.site) {
+                    let ways = match carrier(&plan.name, port, frontend, &self.site) {
                         Carrier::Nftables(_) => [Way::Left].into(),
                         Carrier::Ebpf(_) => self.routed(frontend.key),
                     };

@@ -25,6 +25,7 @@ pub(crate) struct Host {
     pub(crate) now_ns: Cell<u64>,
     pub(crate) netns: Cell<u64>,
     pub(crate) socket: Cell<u64>,
+    pub(crate) left_alone: RefCell<HashSet<u64>>,
     pub(crate) outcomes: RefCell<Vec<Outcome>>,
     /// Whether sockets can have state.
     pub(crate) out_of_memory: Cell<bool>,
@@ -96,6 +97,10 @@ impl Tables for Host {
 
     fn is_member(&self, member: &Member) -> bool {
         self.members.contains(member)
+    }
+
+    fn is_left_alone(&self) -> bool {
+        self.left_alone.borrow().contains(&self.netns.get())
     }
 
     fn affinity(&self, key: &AffinityKey) -> Option<AffinityValue> {

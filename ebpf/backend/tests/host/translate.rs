@@ -40,6 +40,20 @@ fn outcomes(host: &Host) -> Vec<Outcome> {
 }
 
 #[test]
+fn sockets_of_a_namespace_that_opts_out_are_left_alone() {
+    for protocol in [TCP, UDP] {
+        let host = service(protocol, 2, 60);
+        host.netns.set(5);
+        host.left_alone.borrow_mut().insert(5);
+        assert_eq!(connect(&host, &frontend(protocol)), Verdict::Leave);
+        assert_eq!(send(&host, &frontend(protocol)), Verdict::Leave);
+        assert!(host.affinity.borrow().is_empty() && host.peers.borrow().is_empty());
+        host.netns.set(6);
+        assert!(matches!(connect(&host, &frontend(protocol)), Verdict::Rewrite(_)));
+    }
+}
+
+#[test]
 fn connected_socket_believes_that_it_speaks_to_the_frontend() {
     let host = service(TCP, 3, 0);
     host.lot.set(u32::MAX);

@@ -49,6 +49,7 @@ impl Bench {
             registry,
             probes,
             refused: RefusedPackets::default(),
+            sockets: SocketCounts::default(),
         });
         let healthz = serve(healthz_routes(Arc::clone(&admin))).await;
         let metrics = serve(metrics_routes(admin)).await;

@@ -50,7 +50,10 @@ pub(super) fn node_local(
     }
     let config = Some(config).filter(|config| *config != NodeLocalConfig::default())?;
     if let Some(proxy) = proxy {
-        proxy.policy.node_local_dns = NodeLocalDns::On { service: config.service.clone() };
+        proxy.policy.node_local_dns = NodeLocalDns::On {
+            service: config.service.clone(),
+            addresses: config.addresses.clone(),
+        };
     }
     Some(config)
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
 use podway_cluster_model::service::Affinity;
+use podway_ebpf_backend::carry::{Site, carrier};
 use podway_proxy_plan::plan::{Action, Backend, Frontend, Place, PortPlan, ServicePlan};
 use podway_proxy_plan::planner::Planner;
 use serde::Serialize;
@@ -42,6 +43,9 @@ struct FrontendEntry {
     origin: String,
     #[serde(flatten)]
     action: ActionEntry,
+    /// Who carries it; only where eBPF was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carried_by: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -59,30 +63,38 @@ struct Endpoint {
     here: bool,
 }
 
-/// Writes the plans of `planner`.
-pub(super) fn write(out: &mut impl Write, planner: &Planner) -> io::Result<()> {
+/// Writes the plans of `planner`; with `carriers`, who carries each frontend.
+pub(super) fn write(
+    out: &mut impl Write,
+    planner: &Planner,
+    carriers: Option<&Site>,
+) -> io::Result<()> {
     let document = Document {
         node: planner.node().name.to_string(),
-        services: planner.plans().map(|plan| Service::from(&**plan)).collect(),
+        services: planner.plans().map(|plan| Service::new(plan, carriers)).collect(),
         conflicts: planner.conflicts().map(|conflict| conflict.to_string()).collect(),
     };
     serde_json::to_writer_pretty(&mut *out, &document)?;
     writeln!(out)
 }
 
-impl From<&ServicePlan> for Service {
-    fn from(plan: &ServicePlan) -> Self {
+impl Service {
+    fn new(plan: &ServicePlan, carriers: Option<&Site>) -> Self {
         Self {
             namespace: plan.name.namespace.to_string(),
             name: plan.name.name.to_string(),
-            ports: plan.ports.iter().map(Port::from).collect(),
+            ports: plan.ports.iter().map(|port| Port::new(plan, port, carriers)).collect(),
         }
     }
 }
 
-impl From<&PortPlan> for Port {
-    fn from(port: &PortPlan) -> Self {
+impl Port {
+    fn new(plan: &ServicePlan, port: &PortPlan, carriers: Option<&Site>) -> Self {
         let endpoints = |backends: &[Backend]| backends.iter().map(Endpoint::from).collect();
+        let entry = |frontend: &Frontend| FrontendEntry {
+            carried_by: carriers.map(|site| carrier(&plan.name, port, frontend, site).to_string()),
+            ..FrontendEntry::from(frontend)
+        };
         Self {
             family: port.family.name(),
             name: port.name.to_string(),
@@ -91,7 +103,7 @@ impl From<&PortPlan> for Port {
                 Affinity::None => None,
                 Affinity::ClientIp { timeout } => Some(timeout.as_secs()),
             },
-            frontends: port.frontends.iter().map(FrontendEntry::from).collect(),
+            frontends: port.frontends.iter().map(entry).collect(),
             cluster: endpoints(&port.cluster),
             local: endpoints(&port.local),
         }
@@ -113,6 +125,7 @@ impl From<&Frontend> for FrontendEntry {
                 Action::Reject => ActionEntry::Reject,
                 Action::Drop => ActionEntry::Drop,
             },
+            carried_by: None,
         }
     }
 }

@@ -21,7 +21,7 @@ type Row = [Cow<'static, str>; 7];
 pub(super) fn write(
     out: &mut impl Write,
     planner: &Planner,
-    carriers: Option<Site>,
+    carriers: Option<&Site>,
 ) -> io::Result<()> {
     let mut rows = vec![HEADINGS.map(Cow::Borrowed)];
     if carriers.is_none() {
@@ -33,7 +33,8 @@ pub(super) fn write(
                 let first = rows.len();
                 push(&mut rows, &plan.name.to_string(), port, frontend);
                 if let Some(site) = carriers {
-                    rows[first][6] = Cow::Owned(carrier(port, frontend, site).to_string());
+                    rows[first][6] =
+                        Cow::Owned(carrier(&plan.name, port, frontend, site).to_string());
                 }
             }
         }

@@ -30,7 +30,7 @@ fn dns(
 }
 
 fn on(service: &str) -> NodeLocalDns {
-    NodeLocalDns::On { service: Some(service_name(service)) }
+    NodeLocalDns::On { service: Some(service_name(service)), addresses: Vec::new() }
 }
 
 #[test]
@@ -42,7 +42,11 @@ fn endpoints_of_other_nodes_answer_for_a_server_that_does_not() {
         ("off", NodeLocalDns::Off, both),
         ("on for this Service", on("kube-system/dns"), other),
         ("on for another Service", on("kube-system/kube-dns"), both),
-        ("on without a Service", NodeLocalDns::On { service: None }, both),
+        (
+            "on without a Service",
+            NodeLocalDns::On { service: None, addresses: vec!["10.96.0.53".parse().unwrap()] },
+            both,
+        ),
     ] {
         let world = dns(policy, endpoints());
         assert_eq!(world.tcp(POD_HERE, "10.96.0.53:53"), expected, "{name}");

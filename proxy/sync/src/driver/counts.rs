@@ -5,6 +5,7 @@ use podway_proxy_plan::plan::{Family, FrontendKey};
 use tokio::sync::oneshot;
 use tracing::debug;
 
+use crate::accelerator::Report;
 use crate::chain::Chain;
 use crate::dataplane::Dataplane;
 use crate::driver::Driver;
@@ -65,6 +66,13 @@ impl<D: Dataplane> Driver<D> {
         }
         if reply.send(self.refusals.all()).is_err() {
             debug!("whoever asked for refusals is gone");
+        }
+    }
+
+    /// Tells what the accelerator has counted.
+    pub(super) fn tell_sockets(&self, reply: oneshot::Sender<Report>) {
+        if reply.send(self.accelerator.report()).is_err() {
+            debug!("whoever asked for sockets is gone");
         }
     }
 

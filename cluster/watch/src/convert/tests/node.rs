@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use podway_cluster_model::name::{NodeName, ObjectName};
-use podway_cluster_model::node::{Eligibility, Node, Pod};
+use podway_cluster_model::node::{Eligibility, Node, Pod, Sockets};
 
 use super::*;
 
@@ -21,6 +21,7 @@ fn pod() -> Pod {
         node: None,
         addresses: Vec::new(),
         host_network: false,
+        sockets: Sockets::Translated,
     }
 }
 
@@ -130,6 +131,27 @@ fn pods() {
         Pod { host_network: true, ..pod() },
         &[],
     );
+    for annotations in [
+        "podway.dev/sockets: untranslated",
+        "sidecar.istio.io/status: '{}'",
+        "ambient.istio.io/redirection: enabled",
+        "linkerd.io/proxy-version: edge-26.1.1",
+    ] {
+        let yaml = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: web-0, namespace: shop, \
+             annotations: {{{annotations}}}}}\n"
+        );
+        let (change, rejections) = converted(&yaml);
+        let untranslated = Pod { sockets: Sockets::Untranslated, ..pod() };
+        assert_eq!(change, Some(Change::Pod(untranslated)), "{annotations}");
+        assert!(rejections.is_empty());
+    }
+    let (change, rejections) = converted(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: web-0, namespace: shop, \
+         annotations: {podway.dev/sockets: maybe, ambient.istio.io/redirection: disabled}}\n",
+    );
+    assert_eq!(change, Some(Change::Pod(pod())), "a wrong value is as none");
+    assert_eq!(rejections.len(), 1, "{rejections:?}");
     check_pod(
         "a wrong address costs only itself",
         "status: {podIPs: [{ip: 10.244.1.300}, {ip: 'fd00:244::1'}]}",
