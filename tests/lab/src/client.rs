@@ -70,6 +70,10 @@ pub fn run(args: &Args) -> Result<()> {
         let mut conversation = Conversation::open(args.transport, args.target);
         for line in io::stdin().lines() {
             line?;
+            if conversation.is_err() && args.transport == Transport::Udp {
+                // There was nobody to speak with; a connection would stay lost.
+                conversation = Conversation::open(args.transport, args.target);
+            }
             tell(match &mut conversation {
                 Ok(conversation) => conversation.ask(),
                 Err(error) => Err(error.kind().into()),
@@ -89,7 +93,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// An open connection, or a socket that speaks with one server.
 enum Conversation {
     Tcp(BufReader<TcpStream>),
-    Udp(UdpSocket),
+    Udp(UdpSocket, SocketAddr),
     Sctp(Greeter),
 }
 
@@ -156,7 +160,7 @@ impl Conversation {
                 let socket = UdpSocket::bind(own)?;
                 socket.connect(target)?;
                 socket.set_read_timeout(Some(TIMEOUT))?;
-                Ok(Self::Udp(socket))
+                Ok(Self::Udp(socket, target))
             }
             Transport::Sctp => Greeter::new(target).map(Self::Sctp),
         }
@@ -172,8 +176,19 @@ impl Conversation {
                 }
                 line
             }
-            Self::Udp(socket) => {
-                match socket.send(REQUEST) {
+            Self::Udp(socket, target) => {
+                let sent = match socket.send(REQUEST) {
+                    // The kernel took the connection away, which the answer before told: the
+                    // endpoint is gone.
+                    Err(error)
+                        if error.raw_os_error() == Some(Errno::DESTADDRREQ.raw_os_error()) =>
+                    {
+                        socket.connect(*target)?;
+                        socket.send(REQUEST)
+                    }
+                    sent => sent,
+                };
+                match sent {
                     // A rule of the own machine held it back; whether it was rejected or only
                     // dropped, the ICMP error tells, or its absence.
                     Err(error) if error.kind() == ErrorKind::PermissionDenied => {}

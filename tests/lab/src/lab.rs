@@ -122,6 +122,12 @@ impl Lab {
         &self.name
     }
 
+    /// Whether the daemons carry sockets by eBPF; `false` for a lab that another process started.
+    #[must_use]
+    pub fn is_on_ebpf(&self) -> bool {
+        matches!(&self.owner, Some(Owner(_, Some(_))))
+    }
+
     /// The folder that the daemons watch; files put here by a test are read too.
     #[must_use]
     pub fn manifests_folder(&self) -> PathBuf {

@@ -117,6 +117,9 @@ pub enum Seen {
     Client,
     /// One of this node's.
     Node(u8),
+    /// One of this node's, at which the frontend is; where eBPF sends sockets straight to pods, the
+    /// node's own pods are seen as themselves.
+    Entered(u8),
     /// This one.
     Address(IpAddr),
 }
@@ -291,12 +294,25 @@ impl Row {
         for client in clients {
             let right = match seen {
                 Seen::Client => client == source(cluster, &self.from, self.to)?,
-                Seen::Node(number) => cluster.is_of_node(number, client)?,
+                Seen::Entered(number) if self.is_carried(cluster, number)? => {
+                    client == source(cluster, &self.from, self.to)?
+                }
+                Seen::Node(number) | Seen::Entered(number) => cluster.is_of_node(number, client)?,
                 Seen::Address(address) => client == address,
             };
             ensure!(right, "{client} was seen");
         }
         Ok(())
+    }
+}
+
+impl Row {
+    /// Whether the socket is one of a pod of node `number` whose sockets eBPF carries.
+    fn is_carried(&self, cluster: &Cluster, number: u8) -> Result<bool> {
+        let Place::Pod(name) = &self.from else { return Ok(false) };
+        let is_inet = self.transport != Transport::Sctp;
+        let node = cluster.pod(&name.to_string())?.node;
+        Ok(is_inet && cluster.is_on_ebpf() && node == Some(format!("node-{number}")))
     }
 }
 

@@ -48,11 +48,11 @@ fn external_ips_serve_where_they_are_allowed_and_no_others() {
             way_outside(cluster, open.ip(), 1)?;
             for number in NODES {
                 for from in [client(number), Place::node(number)] {
-                    traffic.reaches(&from, open, &ALL, Seen::Node(number));
+                    traffic.reaches(&from, open, &ALL, Seen::Entered(number));
                     traffic.untouched(&from, closed);
                 }
             }
-            traffic.reaches(&Place::Outside, open, &ALL, Seen::Node(1));
+            traffic.reaches(&Place::Outside, open, &ALL, Seen::Entered(1));
         }
         programmed(cluster)?;
         traffic.check()
@@ -85,12 +85,12 @@ fn addresses_of_a_family_without_cluster_ip_are_nobodys() {
         programmed(cluster)?;
         let mut traffic = Traffic::new(cluster);
         let (v4, v6) = (of(ALLOWED, Family::V4), of(ALLOWED, Family::V6));
-        traffic.reaches(&client(1), at(v4, 80), &ALL, Seen::Node(1));
+        traffic.reaches(&client(1), at(v4, 80), &ALL, Seen::Entered(1));
         traffic.untouched(&client(1), at(v6, 80));
         traffic.check()?;
         let mut traffic = Traffic::over(cluster, podway_tests_lab::Transport::Tcp);
         let node_port = |family| cluster.node_port(1, family, 30_100);
-        traffic.reaches(&Place::Outside, node_port(Family::V4), &ALL, Seen::Node(1));
+        traffic.reaches(&Place::Outside, node_port(Family::V4), &ALL, Seen::Entered(1));
         // Nothing listens there.
         traffic.refused(&Place::Outside, node_port(Family::V6));
         traffic.check()
@@ -126,9 +126,9 @@ fn load_balancer_addresses_serve_by_mode_and_whatever_the_type() {
             };
             for to in [at(of(BALANCER, family), 80), address("50")] {
                 way_outside(cluster, to.ip(), 2)?;
-                traffic.reaches(&Place::Outside, to, &ALL, Seen::Node(2));
-                traffic.reaches(&client(1), to, &ALL, Seen::Node(1));
-                traffic.reaches(&Place::node(1), to, &ALL, Seen::Node(1));
+                traffic.reaches(&Place::Outside, to, &ALL, Seen::Entered(2));
+                traffic.reaches(&client(1), to, &ALL, Seen::Entered(1));
+                traffic.reaches(&Place::node(1), to, &ALL, Seen::Entered(1));
             }
             // It is the balancer's to answer.
             traffic.untouched(&client(1), address("60"));
@@ -175,13 +175,13 @@ fn source_ranges_guard_the_load_balancer_and_nothing_else() {
             let balancer = at(of(BALANCER, family), 80);
             way_outside(cluster, balancer.ip(), 1)?;
             way_outside(cluster, of(ALLOWED, family), 1)?;
-            traffic.reaches(&Place::Outside, balancer, &ALL, Seen::Node(1));
+            traffic.reaches(&Place::Outside, balancer, &ALL, Seen::Entered(1));
             for from in [client(1), client(2), Place::node(1), Place::node(2)] {
                 traffic.dropped(&from, balancer);
             }
             for from in [client(1), Place::Outside] {
                 for to in [at(of(ALLOWED, family), 80), cluster.node_port(1, family, 30_101)] {
-                    traffic.reaches(&from, to, &ALL, Seen::Node(1));
+                    traffic.reaches(&from, to, &ALL, Seen::Entered(1));
                 }
             }
             traffic.reaches(&client(1), cluster.at("echo", family, 80)?, &ALL, Seen::Client);
@@ -207,7 +207,10 @@ fn source_ranges_guard_the_load_balancer_and_nothing_else() {
                     [(Place::Outside, outside[index]), (client(1), in_pods[index])]
                 {
                     if is_let_in {
-                        traffic.reaches(&from, balancer, &ALL, Seen::Node(1));
+                        // Ranges are compared with addresses, which only packets have.
+                        let has_ranges = ranges.contains(['.', ':'][index]);
+                        let seen = if has_ranges { Seen::Node } else { Seen::Entered };
+                        traffic.reaches(&from, balancer, &ALL, seen(1));
                     } else {
                         traffic.dropped(&from, balancer);
                     }
@@ -226,7 +229,7 @@ fn source_ranges_guard_the_load_balancer_and_nothing_else() {
             let address = format!("{}/{bits}", balancer.ip());
             let command = ["ip", "addr", "add", &address, "dev", "lo"];
             cluster.exec(&Place::node(1), &command)?.checked()?;
-            traffic.reaches(&Place::node(1), balancer, &ALL, Seen::Node(1));
+            traffic.reaches(&Place::node(1), balancer, &ALL, Seen::Entered(1));
             traffic.dropped(&Place::node(2), balancer);
             traffic.dropped(&client(1), balancer);
         }
@@ -243,7 +246,12 @@ fn node_ports_are_open_at_the_primary_addresses() {
         for family in FAMILIES {
             let gateway = of(["10.244.1.1", "fd00:10:244:1::1"], family);
             let loopback = of(["127.0.0.1", "::1"], family);
-            traffic.reaches(&client(1), cluster.node_port(1, family, 30_102), &ALL, Seen::Node(1));
+            traffic.reaches(
+                &client(1),
+                cluster.node_port(1, family, 30_102),
+                &ALL,
+                Seen::Entered(1),
+            );
             // Nothing listens there.
             traffic.refused(&client(1), at(gateway, 30_102));
             traffic.refused(&Place::node(1), at(loopback, 30_102));
@@ -262,7 +270,7 @@ fn node_ports_are_open_at_the_addresses_asked_for_and_in_no_other_family() {
         programmed(cluster)?;
         let gateway = |family| at(of(["10.244.1.1", "fd00:10:244:1::1"], family), 30_103);
         let mut traffic = Traffic::new(cluster);
-        traffic.reaches(&client(1), gateway(Family::V4), &ALL, Seen::Node(1));
+        traffic.reaches(&client(1), gateway(Family::V4), &ALL, Seen::Entered(1));
         traffic.refused(&client(1), gateway(Family::V6));
         for family in FAMILIES {
             traffic.refused(&client(1), cluster.node_port(1, family, 30_103));

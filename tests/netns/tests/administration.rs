@@ -30,7 +30,8 @@ fn health_is_told_to_everybody_and_metrics_to_the_node() {
             let (_, health) =
                 get(cluster, &Place::Outside, &format!("http://{node}:10256/healthz"))?;
             ensure!(health.contains("lastUpdated"), "as kube-proxy's: {health}");
-            ensure!(cluster.admin(number, "/proxyMode")? == "nftables");
+            let mode = if cluster.is_on_ebpf() { "ebpf" } else { "nftables" };
+            ensure!(cluster.admin(number, "/proxyMode")? == mode);
             let metrics = cluster.node_port(number, Family::V4, 10249);
             cluster.route(&Place::Outside, Transport::Tcp, metrics).is_refused()?;
         }

@@ -109,8 +109,9 @@ fn pod_reaches_itself_through_its_own_service() {
             let own = cluster.pod_addresses("pair-1")?.of(family);
             for answer in cluster.route(&Place::pod("pair-1"), transport, to).reaches(&pair)? {
                 let client = answer.client.ip();
-                if answer.pod.name == "pair-1" {
-                    // An answer to its own address would not leave the pod and find no socket.
+                if answer.pod.name == "pair-1" && !cluster.is_on_ebpf() {
+                    // An answer to its own address would not leave the pod and find no socket; one
+                    // that was translated at the socket never left it.
                     ensure!(of_node.contains(&client), "hairpin from {client}");
                 } else {
                     ensure!(client == own, "pod {own} was seen as {client}");

@@ -79,7 +79,9 @@ fn everybody_keeps_their_address_when_pods_cannot_be_told() {
         for family in FAMILIES {
             let to = cluster.at("echo", family, 80)?;
             traffic.reaches(&client(1), to, &ALL, Seen::Client);
-            traffic.reaches(&Place::node(1), to, &ALL, Seen::Client);
+            // A socket that is translated has the address that leads to the endpoint.
+            let own = if cluster.is_on_ebpf() { Seen::Node(1) } else { Seen::Client };
+            traffic.reaches(&Place::node(1), to, &ALL, own);
             // Only the endpoint's own node can translate its answers back.
             let to = cluster.at("alone", family, 80)?;
             way_outside(cluster, to.ip(), 1)?;
@@ -163,7 +165,7 @@ fn external_traffic_gets_the_nodes_address_unless_its_policy_is_local() {
             for number in NODES {
                 let to = cluster.node_port(number, family, 30_090);
                 for from in [Place::Outside, client(1), client(2), Place::node(number)] {
-                    traffic.reaches(&from, to, &ALL, Seen::Node(number));
+                    traffic.reaches(&from, to, &ALL, Seen::Entered(number));
                 }
             }
             let local = cluster.node_port(1, family, 30_091);
@@ -189,12 +191,12 @@ fn pod_that_reaches_itself_through_its_service_sees_the_node() {
         for family in FAMILIES {
             let alone = Place::pod("alone-1");
             let to = cluster.at("alone", family, 80)?;
-            traffic.reaches(&alone, to, &["alone-1"], Seen::Node(1));
+            traffic.reaches(&alone, to, &["alone-1"], Seen::Entered(1));
             traffic.reaches(
                 &alone,
                 cluster.node_port(1, family, 30_091),
                 &["alone-1"],
-                Seen::Node(1),
+                Seen::Entered(1),
             );
             // Its neighbor is no hairpin.
             traffic.reaches(&client(1), to, &["alone-1"], Seen::Client);

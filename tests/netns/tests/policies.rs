@@ -153,7 +153,7 @@ fn external_policy_cluster_reaches_everybody_from_everywhere() {
             for number in NODES {
                 let to = cluster.node_port(number, family, 30_082);
                 for from in [client(1), client(2), Place::Outside, Place::node(number)] {
-                    traffic.reaches(&from, to, &all, Seen::Node(number));
+                    traffic.reaches(&from, to, &all, Seen::Entered(number));
                 }
                 // The other node's packets arrive like anybody's.
                 traffic.reaches(&Place::node(3 - number), to, &all, Seen::Node(number));
@@ -186,7 +186,7 @@ fn terminating_endpoints_serve_while_nobody_else_does() {
                 traffic.reaches(&from, everywhere, &["echo-1"], Seen::Node(number));
                 for from in [client(1), client(2), Place::Outside] {
                     let to = node(number, 30_083);
-                    traffic.reaches(&from, to, &["echo-1"], Seen::Node(number));
+                    traffic.reaches(&from, to, &["echo-1"], Seen::Entered(number));
                 }
             }
             traffic.reaches(&client(1), here, &["echo-1"], Seen::Client);
@@ -243,7 +243,7 @@ fn terminating_pod_that_stops_serving_is_nobodys_fallback() {
             for number in NODES {
                 traffic.refused(&client(1), cluster.node_port(number, family, 30_085));
                 let to = cluster.node_port(number, family, 30_086);
-                traffic.reaches(&client(2), to, &["echo-1"], Seen::Node(number));
+                traffic.reaches(&client(2), to, &["echo-1"], Seen::Entered(number));
             }
         }
         traffic.check()

@@ -318,7 +318,10 @@ fn cleanup_removes_what_is_ours_and_nothing_else() {
         cluster.nft(1, &["add", "chain", "inet", "podway", "of-somebody-else"])?;
         cluster.nft(1, &["add", "set", "inet", "podway", "frontends", "{ type ipv4_addr; }"])?;
         let program = Binaries::find()?.podway;
-        let cleanup = [program.to_str().context("path")?, "cleanup"];
+        let mut cleanup = vec![program.to_str().context("path")?, "cleanup"];
+        if cluster.is_on_ebpf() {
+            cleanup.push("--bpffs-root=/run/podway-lab/bpf-1");
+        }
         let said = cluster.exec(&Place::node(1), &cleanup)?.checked()?;
         ensure!(said.contains("table ip podway") && said.contains("table ip6 podway"), "{said}");
         let left = tables()?;
