@@ -30,8 +30,8 @@ fn files_that_are_no_snapshot_are_named_with_the_reason() {
     let path = folder.path().join("snapshot");
     for (content, reason) in [
         (&b"{}"[..], "is no snapshot of podway"),
-        (b"PODWAY\x1aS\x63\x00", "has format version 99, and this podway reads version 1"),
-        (b"PODWAY\x1aS\x01\x00abc", "is cut off or malformed"),
+        (b"PODWAY\x1aS\x63\x00", "has format version 99, and this podway reads version 2"),
+        (b"PODWAY\x1aS\x02\x00abc", "is cut off or malformed"),
     ] {
         fs::write(&path, content).unwrap();
         let error = read(folder.path()).unwrap_err().to_string();
