@@ -80,8 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let root = process::root();
     // An order for one tier is an order for that tier.
     let is_netns = |tier| matches!(tier, Tier::Netns | Tier::Ebpf);
-    let netns =
-        if args.tier.is_some_and(is_netns) { Netns::On } else { Netns::from_environment() };
+    let netns = if args.tier.is_some_and(is_netns) { Netns::On } else { Netns::from_environment() };
     let runs_netns = netns == Netns::On && args.tier.is_none_or(is_netns);
     let path = if runs_netns {
         // Where they cannot be had, `NETNS_TESTS=off` leaves that tier out.
