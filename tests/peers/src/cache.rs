@@ -1,6 +1,6 @@
 //! Where built programs lie: `CACHE/podway/peers/MODULE-KEY/PROGRAM`.
 //!
-//! The key covers all that decides what comes out: both files of the Go module, the tool chain and
+//! The key covers all that decides what comes out: the files of the Go module, the tool chain and
 //! how it is called. So a change of any of them builds anew, and an old build stays usable for
 //! another checkout.
 
@@ -25,6 +25,10 @@ impl Cache {
             let text =
                 fs::read_to_string(&path).map_err(|error| failed(&path, "reading", error))?;
             parts.push(text);
+        }
+        let main = source.join("main.go");
+        if main.exists() {
+            parts.push(fs::read_to_string(&main).map_err(|error| failed(&main, "reading", error))?);
         }
         let folder = format!("{}-{}", module.name(), key(&parts));
         Ok(Self(base()?.join("podway/peers").join(folder)))

@@ -23,6 +23,8 @@ pub enum Peer {
     CoreDns,
     /// The store behind the API server.
     Etcd,
+    /// What Helm makes of a chart, and nothing else of it.
+    HelmTemplate,
     /// The API server.
     KubeApiserver,
     /// The controllers: slices of Services, pods of workloads.
@@ -37,6 +39,7 @@ pub enum Peer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Module {
     CoreDns,
+    Helm,
     Kubernetes,
 }
 
@@ -45,6 +48,7 @@ impl Module {
     fn name(self) -> &'static str {
         match self {
             Self::CoreDns => "coredns",
+            Self::Helm => "helm",
             Self::Kubernetes => "kubernetes",
         }
     }
@@ -52,8 +56,9 @@ impl Module {
 
 impl Peer {
     /// All of them, the quickest to build first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::CoreDns,
+        Self::HelmTemplate,
         Self::Etcd,
         Self::KubeProxy,
         Self::Kubectl,
@@ -71,6 +76,7 @@ impl Peer {
         match self {
             Self::CoreDns => "coredns",
             Self::Etcd => "etcd",
+            Self::HelmTemplate => "helm-template",
             Self::KubeApiserver => "kube-apiserver",
             Self::KubeControllerManager => "kube-controller-manager",
             Self::KubeProxy => "kube-proxy",
@@ -78,11 +84,12 @@ impl Peer {
         }
     }
 
-    /// Import path of its `main` package; CoreDNS has one of ours, with fewer plugins.
+    /// Import path of its `main` package; those of CoreDNS and Helm are ours, with less in them.
     fn package(self) -> &'static str {
         match self {
             Self::CoreDns => "podway.io/tests/peers/coredns",
             Self::Etcd => "go.etcd.io/etcd/server/v3",
+            Self::HelmTemplate => "podway.io/tests/peers/helm",
             Self::KubeApiserver => "k8s.io/kubernetes/cmd/kube-apiserver",
             Self::KubeControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
             Self::KubeProxy => "k8s.io/kubernetes/cmd/kube-proxy",
@@ -93,6 +100,7 @@ impl Peer {
     fn module(self) -> Module {
         match self {
             Self::CoreDns => Module::CoreDns,
+            Self::HelmTemplate => Module::Helm,
             Self::Etcd
             | Self::KubeApiserver
             | Self::KubeControllerManager
@@ -133,7 +141,7 @@ impl std::str::FromStr for Peer {
 /// A text that names no peer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is none of coredns, etcd, kube-proxy, kubectl, kube-apiserver, \
+    "{text:?} is none of coredns, helm-template, etcd, kube-proxy, kubectl, kube-apiserver, \
      kube-controller-manager"
 )]
 pub struct UnknownPeer {
@@ -186,7 +194,7 @@ pub enum PeerError {
 /// # Errors
 /// Go is missing, or cannot build one; see [`PeerError`].
 pub fn require(peers: &[Peer]) -> Result<(), PeerError> {
-    for module in [Module::CoreDns, Module::Kubernetes] {
+    for module in [Module::CoreDns, Module::Helm, Module::Kubernetes] {
         let wanted: Vec<Peer> =
             peers.iter().copied().filter(|peer| peer.module() == module).collect();
         if !wanted.is_empty() {
