@@ -28,7 +28,7 @@ use std::process::{Command, Output};
 
 pub use cluster::{Cluster, FAMILIES, NODES, in_lab};
 pub use lookup::{Lookup, Response};
-pub use route::{HeldFlow, Route, ensure_even, requests_that_meet, undisturbed};
+pub use route::{HeldFlow, Route, all_reach, ensure_even, requests_that_meet, undisturbed};
 
 /// Set in the environment of the process that runs inside.
 const INSIDE: &str = "PODWAY_TEST_INSIDE";
@@ -50,12 +50,22 @@ const SWITCH: &str = "NETNS_TESTS";
 /// When the test failed inside, or could not be run there.
 #[must_use]
 pub fn isolated(test: &str) -> bool {
+    isolated_after(test, || ())
+}
+
+/// [`isolated`] for a test that needs something made outside before: `prepare` makes it.
+///
+/// # Panics
+/// As there, and when `prepare` does.
+#[must_use]
+pub fn isolated_after(test: &str, prepare: impl FnOnce()) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
     if is_switched_off(test) {
         return false;
     }
+    prepare();
     let output = run_inside(test).unwrap_or_else(|error| {
         panic!(
             "cannot run unshare (package util-linux): {error}; {SWITCH}=off leaves this test out"

@@ -22,7 +22,7 @@ pub fn client(number: u8) -> Place {
 /// `app` is the name up to the last dash.
 #[must_use]
 pub fn pod(name: &str, number: u8, more: &str) -> String {
-    pod_with(name, number, &format!("containers: [{{name: main}}], {more}"))
+    pod_with(name, number, &format!("containers: [{{name: main, image: main}}], {more}"))
 }
 
 /// As [`pod`], with `spec` as all fields of its spec.
@@ -34,7 +34,7 @@ pub fn pod_with(name: &str, number: u8, spec: &str) -> String {
 /// As [`pod`]: one that serves on for as long as the test takes after it was deleted.
 #[must_use]
 pub fn pod_that_stays(name: &str, number: u8) -> String {
-    let spec = "terminationGracePeriodSeconds: 600, containers: [{name: main}]";
+    let spec = "terminationGracePeriodSeconds: 600, containers: [{name: main, image: main}]";
     pod_of("{lab.podway.io/ignore-sigterm: \"\"}", name, number, spec)
 }
 
@@ -55,7 +55,7 @@ pub fn deployment(name: &str, replicas: u32) -> String {
         "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}}}, \
          spec: {{replicas: {replicas}, selector: {{matchLabels: {{app: {name}}}}}, \
          template: {{metadata: {{labels: {{app: {name}}}}}, \
-         spec: {{containers: [{{name: main}}]}}}}}}}}"
+         spec: {{containers: [{{name: main, image: main}}]}}}}}}}}"
     ))
 }
 

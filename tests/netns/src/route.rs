@@ -177,6 +177,15 @@ impl HeldFlow {
     }
 }
 
+/// Waits until requests along each of `routes` reach each of `pods` and nobody else.
+///
+/// # Errors
+/// When that does not come about.
+pub fn all_reach(routes: &[Route<'_>], pods: &[&str]) -> Result<()> {
+    let pods: BTreeSet<_> = pods.iter().map(|&pod| pod.to_owned()).collect();
+    routes.iter().try_for_each(|route| route.reaches(&pods).map(drop))
+}
+
 /// Asks along `routes` without pause while `disturb` runs; every request must be answered.
 ///
 /// # Errors

@@ -331,7 +331,7 @@ fn source(cluster: &Cluster, place: &Place, to: SocketAddr) -> Result<IpAddr> {
     let family = Family::of(to.ip());
     Ok(match place {
         Place::Outside => cluster.outside_ip(family),
-        Place::Node(_) => {
+        Place::Node(_) | Place::ControlPlane => {
             let option = if family == Family::V4 { "-4" } else { "-6" };
             let target = to.ip().to_string();
             let route = cluster.exec(place, &["ip", option, "-o", "route", "get", &target])?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, ensure};
 use podway_tests_lab::{Binaries, DaemonState, Failure, Family, Lab, Place, Transport};
 use podway_tests_netns::manifests::{client, clients, pod, pod_with, service};
-use podway_tests_netns::{Cluster, FAMILIES, HeldFlow, Route, in_lab, undisturbed};
+use podway_tests_netns::{Cluster, FAMILIES, HeldFlow, Route, all_reach, in_lab, undisturbed};
 
 const NODE_PORT: u16 = 30001;
 
@@ -38,11 +38,6 @@ fn routes(cluster: &Cluster) -> Result<Vec<Route<'_>>> {
         }
     }
     Ok(routes)
-}
-
-fn all_reach(routes: &[Route<'_>], pods: &[&str]) -> Result<()> {
-    let pods = names(pods);
-    routes.iter().try_for_each(|route| route.reaches(&pods).map(drop))
 }
 
 fn all_go_on(flows: &mut [HeldFlow]) -> Result<()> {
