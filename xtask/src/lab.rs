@@ -81,6 +81,12 @@ enum Command {
         /// Number of the node.
         node: u8,
     },
+    /// Runs kubectl as an administrator, in a lab with an API server: `kubectl -- get pods -A`.
+    Kubectl {
+        /// Its arguments.
+        #[arg(last = true, required = true)]
+        arguments: Vec<String>,
+    },
     /// Prints the log of the daemon of a node.
     Logs {
         /// Number of the node.
@@ -105,6 +111,10 @@ struct Up {
     /// Runs no daemon.
     #[arg(long)]
     without_podway: bool,
+    /// Runs a real API server with etcd and controllers, built by `cargo xtask peers`; the daemons
+    /// watch it.
+    #[arg(long)]
+    api_server: bool,
     /// A further argument of every daemon; repeatable.
     #[arg(long, allow_hyphen_values = true)]
     podway_argument: Vec<String>,
@@ -144,9 +154,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Command::Stop { node, kill: true } => attach()?.kill_podway(*node)?,
         Command::Stop { node, kill: false } => attach()?.stop_podway(*node)?,
         Command::Start { node } => attach()?.start_podway(*node)?,
+        Command::Kubectl { arguments } => return kubectl(&attach()?, arguments),
         Command::Logs { node } => print!("{}", attach()?.podway_log(*node)?),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs kubectl beside the API server, with the standard streams of this process.
+fn kubectl(lab: &Lab, arguments: &[String]) -> Result<ExitCode> {
+    let command = lab.kubectl_command(arguments)?;
+    let words: Vec<_> = command.iter().map(String::as_str).collect();
+    let code = lab.exec_inherited(&Place::ControlPlane, &words)?;
+    Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// Builds the programs of a lab where a person sees it, except those that the environment names.
@@ -179,6 +198,10 @@ fn up(name: &str, up: &Up) -> Result<()> {
         .without_waiting();
     for argument in &up.podway_argument {
         builder = builder.podway_argument(argument);
+    }
+    if up.api_server {
+        require::api_server()?;
+        builder = builder.api_server();
     }
     if up.without_podway {
         builder = builder.without_podway();

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | node N | 192.168.77.(10+N) | fd77::(10+N), the digits of IPv4's last byte |
 //! | the client outside | 192.168.77.200 | fd77::200 |
+//! | the control plane | 192.168.77.250 | fd77::250 |
 //! | pods of node N | 10.244.N.0/24 | fd00:10:244:N::/64 |
 //! | Services | 10.96.0.0/16 | fd00:10:96::/112 |
 //! | load balancers | 192.168.79.0/24 | fd79::/112 |
@@ -20,6 +21,12 @@ pub const CLUSTER_CIDRS: [&str; 2] = ["10.244.0.0/16", "fd00:10:244::/48"];
 
 /// Ranges of load-balancer addresses, which the client outside routes to the nodes.
 pub const LOAD_BALANCER_CIDRS: [&str; 2] = ["192.168.79.0/24", "fd79::/112"];
+
+/// Ranges of Service addresses, as the API server takes them.
+pub(crate) const SERVICE_CIDRS: [&str; 2] = ["10.96.0.0/16", "fd00:10:96::/112"];
+
+/// Port of the API server.
+pub const API_PORT: u16 = 6443;
 
 /// An address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,6 +87,11 @@ pub(crate) fn node(number: u8) -> DualStack {
 /// Addresses of the client outside, which is the nodes' default router too.
 pub(crate) fn outside() -> DualStack {
     underlay(200)
+}
+
+/// Addresses of the control plane, in a lab that has one.
+pub(crate) fn control_plane() -> DualStack {
+    underlay(250)
 }
 
 /// Addresses on the network between the nodes; IPv6 repeats the decimal digits.
@@ -159,6 +171,7 @@ mod tests {
         assert_eq!(node(1).v4.to_string(), "192.168.77.11");
         assert_eq!(node(1).v6.to_string(), "fd77::11");
         assert_eq!(outside().v6.to_string(), "fd77::200");
+        assert_eq!(control_plane().v6.to_string(), "fd77::250");
         assert_eq!(gateway(2).v4.to_string(), "10.244.2.1");
         assert_eq!(pod(2, 0).v4.to_string(), "10.244.2.2");
         assert_eq!(pod(2, 252).v4.to_string(), "10.244.2.254");

@@ -12,7 +12,7 @@ use crate::address::MOST_NODES;
 use crate::binaries::Binaries;
 use crate::cgroup::Cgroups;
 use crate::lab::{Lab, Owner};
-use crate::settings::Settings;
+use crate::settings::{ControlPlanePrograms, Settings};
 use crate::state_dir::StateDir;
 
 /// What a lab shall be like.
@@ -26,6 +26,7 @@ pub struct Builder {
     daemon_arguments: Vec<String>,
     proxy_mode: ProxyMode,
     wait: bool,
+    api_server: bool,
 }
 
 /// How the daemons send packets to endpoints.
@@ -64,6 +65,7 @@ impl Default for Builder {
                 Ok(_) | Err(_) => ProxyMode::Nftables,
             },
             wait: true,
+            api_server: false,
         }
     }
 }
@@ -117,6 +119,13 @@ impl Builder {
         self
     }
 
+    /// Runs a real API server with its store and controllers, which the daemons watch; they are
+    /// built where they are not.
+    pub fn api_server(mut self) -> Self {
+        self.api_server = true;
+        self
+    }
+
     /// Returns from `start` without waiting for pods and daemons.
     pub fn without_waiting(mut self) -> Self {
         self.wait = false;
@@ -149,6 +158,8 @@ impl Builder {
             Daemon::At(path) => (Binaries::find_lab()?, Some(path)),
             Daemon::Without => (Binaries::find_lab()?, None),
         };
+        let control_plane =
+            if self.api_server { Some(ControlPlanePrograms::require()?) } else { None };
         let state = StateDir::of(name)?;
         state.create()?;
         let Some(lock) = state.try_lock()? else { bail!("lab {name} is up already") };
@@ -171,10 +182,12 @@ impl Builder {
             podway_arguments: self.daemon_arguments,
             manifests: self.manifests,
             cgroups: cgroups.as_ref().map(|cgroups| cgroups.path().to_path_buf()),
+            control_plane,
             owned,
         };
         fs::write(state.settings(), serde_json::to_vec_pretty(&settings)?)?;
-        let lab = Lab::new(name, state.clone(), Some(spawn(&program, &state, (owned, cgroups))?));
+        let owner = spawn(&program, &state, (owned, cgroups))?;
+        let lab = Lab::new(name, state, Some(owner));
         if self.wait {
             lab.wait_settled()?;
         }

@@ -6,6 +6,7 @@
 
 mod builtin;
 mod manifest;
+mod observed;
 mod overview;
 mod placement;
 mod pod;
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 pub(crate) use builtin::{DAEMON_ANNOTATION, IGNORE_SIGTERM_ANNOTATION};
+pub(crate) use observed::{initial_objects, objects_but_workloads};
 pub(crate) use pod::Pod;
 pub(crate) use publish::Files;
 
@@ -91,14 +93,28 @@ pub(crate) struct Cluster {
     made: u64,
     /// Slot that the next pod of each node gets, so that addresses are not reused at once.
     next_slot: Vec<u8>,
+    /// What only a cluster behind an API server has.
+    observed: observed::Observed,
 }
 
 impl Cluster {
     /// A fresh cluster of `nodes` nodes.
     pub(crate) fn new(nodes: u8, with_daemon: bool) -> Result<Self, ClusterError> {
-        let mut cluster = Self {
+        let mut cluster = Self::empty(nodes);
+        cluster.namespaces = builtin::NAMESPACES.map(str::to_owned).into();
+        for object in builtin::objects(with_daemon) {
+            for manifest in manifest::parse(&object.to_string())? {
+                cluster.apply_one(&manifest?)?;
+            }
+        }
+        Ok(cluster)
+    }
+
+    /// Nothing but `nodes` nodes.
+    fn empty(nodes: u8) -> Self {
+        Self {
             nodes,
-            namespaces: builtin::NAMESPACES.map(str::to_owned).into(),
+            namespaces: BTreeSet::new(),
             services: BTreeMap::new(),
             workloads: BTreeMap::new(),
             user_slices: BTreeMap::new(),
@@ -107,13 +123,8 @@ impl Cluster {
             actions: Vec::new(),
             made: 0,
             next_slot: vec![0; usize::from(nodes)],
-        };
-        for object in builtin::objects(with_daemon) {
-            for manifest in manifest::parse(&object.to_string())? {
-                cluster.apply_one(&manifest?)?;
-            }
+            observed: observed::Observed::default(),
         }
-        Ok(cluster)
     }
 
     /// Takes over the objects of `text`; one bad object loses nothing else.
@@ -272,9 +283,7 @@ impl Cluster {
             PodEvent::Started => {}
             PodEvent::Ready(ready) => pod.ready = ready,
             PodEvent::Note(note) => pod.notes.push(note),
-            PodEvent::Gone => {
-                self.pods.remove(name);
-            }
+            PodEvent::Gone => self.end_pod(name),
         }
     }
 
@@ -321,13 +330,20 @@ impl Cluster {
             return true;
         }
         if pod.addresses.is_none() {
-            self.pods.remove(name);
+            self.end_pod(name);
             return true;
         }
         pod.phase = PodPhase::Terminating;
         pod.deleted_at = Some(now.to_owned());
         self.actions.push(Action::Terminate(name.clone()));
         true
+    }
+
+    /// Takes that nothing is left of a pod.
+    fn end_pod(&mut self, name: &ObjectName) {
+        if let Some(pod) = self.pods.remove(name) {
+            self.observed.ended(pod.uid);
+        }
     }
 
     /// The slices that the controllers make for `service`.

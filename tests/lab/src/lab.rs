@@ -1,6 +1,7 @@
 //! The Rust interface of a running lab.
 
 mod change;
+mod control_plane;
 mod daemon;
 mod wait;
 
@@ -12,6 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Child;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -32,6 +34,8 @@ pub struct Lab {
     state: StateDir,
     /// The launcher, where this value owns the lab.
     owner: Option<Owner>,
+    /// Longest wait for a condition.
+    patience: Duration,
 }
 
 /// The launcher of a lab; the lab ends with this value.
@@ -105,7 +109,9 @@ impl Lab {
     }
 
     pub(crate) fn new(name: &str, state: StateDir, owner: Option<Owner>) -> Self {
-        Self { name: name.to_owned(), state, owner }
+        // A real control plane takes its time, more so on a machine that is busy.
+        let patience = if state.control_plane().exists() { 6 * PATIENCE } else { PATIENCE };
+        Self { name: name.to_owned(), state, owner, patience }
     }
 
     /// Lets the lab go on without this value.

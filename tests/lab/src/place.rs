@@ -76,6 +76,8 @@ impl From<ObjectName> for String {
 pub enum Place {
     /// The client outside the cluster, on the nodes' network.
     Outside,
+    /// Where etcd and the API server run, in a lab that has them.
+    ControlPlane,
     /// A node, by name: `node-1`, `node-2` and so on.
     Node(String),
     /// A pod.
@@ -112,6 +114,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Outside => f.write_str("outside"),
+            Self::ControlPlane => f.write_str("control-plane"),
             Self::Node(name) => write!(f, "node/{name}"),
             Self::Pod(name) => write!(f, "pod/{name}"),
         }
@@ -121,20 +124,22 @@ impl fmt::Display for Place {
 impl FromStr for Place {
     type Err = NameError;
 
-    /// Reads `outside`, `node-N`, `node/NAME`, `POD`, `NAMESPACE/POD` and `pod/…` of both.
+    /// Reads `outside`, `control-plane`, `node-N`, `node/NAME`, `POD`, `NAMESPACE/POD` and `pod/…` of both.
     fn from_str(text: &str) -> Result<Self, NameError> {
         let is_node = |name: &str| {
             name.strip_prefix("node-").is_some_and(|number| number.parse::<u8>().is_ok())
         };
         if text == "outside" {
             Ok(Self::Outside)
+        } else if text == "control-plane" {
+            Ok(Self::ControlPlane)
         } else if let Some(name) = text.strip_prefix("node/") {
             Ok(Self::Node(name.to_owned()))
         } else if is_node(text) {
             Ok(Self::Node(text.to_owned()))
         } else {
             let name = text.strip_prefix("pod/").unwrap_or(text);
-            let expected = "outside, node-N, POD or NAMESPACE/POD";
+            let expected = "outside, control-plane, node-N, POD or NAMESPACE/POD";
             name.parse().map(Self::Pod).map_err(|_inner: NameError| NameError::new(text, expected))
         }
     }
@@ -162,6 +167,7 @@ mod tests {
     fn every_form_of_a_place_is_read_and_its_text_gives_it_back() {
         let rows = [
             ("outside", Place::Outside),
+            ("control-plane", Place::ControlPlane),
             ("node-2", Place::node(2)),
             ("node/worker", Place::Node("worker".into())),
             ("web-0", Place::pod("web-0")),

@@ -14,6 +14,8 @@ use crate::place::{NameError, ObjectName, Place};
 pub(crate) enum Request {
     /// What runs where.
     Status,
+    /// Which workloads a real control plane has not as they should be.
+    Workloads,
     /// Something in the cluster shall be different.
     Change(Change),
     /// Runs a command; standard input, output and error of it are passed along as descriptors.
@@ -52,6 +54,17 @@ pub(crate) enum Change {
         /// Whether it shall be ready.
         ready: bool,
     },
+    /// Starts or stops a part of the real control plane.
+    ControlPlane {
+        /// The part.
+        component: Component,
+        /// What to do with it.
+        action: ComponentAction,
+    },
+    /// Gives the daemons a new token and makes the old one invalid.
+    RotateToken,
+    /// Gives the API server another certificate of the same authority.
+    RotateCertificate,
     /// Starts or stops the daemon under test on one node.
     Daemon {
         /// The node's name.
@@ -82,6 +95,48 @@ pub enum DaemonAction {
     Kill,
 }
 
+/// A part of the real control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Component {
+    /// The store.
+    Etcd,
+    /// The API server.
+    ApiServer,
+    /// The controllers.
+    ControllerManager,
+    /// `kubectl proxy`, by which the lab and its tests speak with the API server.
+    Proxy,
+}
+
+impl Component {
+    /// Its name in the names of logs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::ApiServer => "kube-apiserver",
+            Self::ControllerManager => "kube-controller-manager",
+            Self::Proxy => "kubectl-proxy",
+        }
+    }
+}
+
+/// What to do with a part of the control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ComponentAction {
+    /// Start it unless it runs.
+    Start,
+    /// SIGTERM: an orderly end.
+    Stop,
+    /// SIGKILL: a crash.
+    Kill,
+    /// SIGSTOP: connections stay open and nothing is said on them.
+    Freeze,
+    /// SIGCONT: it goes on.
+    Thaw,
+}
+
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Exec {
@@ -110,6 +165,11 @@ pub(crate) enum Reply {
     Applied(Applied),
     /// Answer to [`Request::Status`].
     Status(Box<Status>),
+    /// Answer to [`Request::Workloads`].
+    Workloads {
+        /// Each as `KIND NAMESPACE/NAME STATUS`; none in a lab that plays its controllers.
+        unsettled: Vec<String>,
+    },
     /// The command of an [`Exec`] ended.
     Exited {
         /// Its exit code, or 128 plus the signal that ended it.

@@ -86,6 +86,16 @@ impl StateDir {
         self.logs().join(format!("podway-{node}.log"))
     }
 
+    /// The folder of a real control plane.
+    pub(crate) fn control_plane(&self) -> PathBuf {
+        self.0.join("control-plane")
+    }
+
+    /// Where the API server is spoken to.
+    pub(crate) fn api_socket(&self) -> PathBuf {
+        self.0.join("api.sock")
+    }
+
     /// The log of queries that reached the name server outside.
     pub(crate) fn upstream_log(&self) -> PathBuf {
         self.logs().join("upstream.log")

@@ -4,7 +4,9 @@
 //! kills every process of the lab, and with the last of them all namespaces, links, addresses,
 //! routes, rules and mounts are gone. What stays is a folder of logs.
 
+mod api_link;
 mod control;
+mod control_plane;
 mod daemon;
 mod engine;
 mod folder;
@@ -34,11 +36,15 @@ use nix::sys::signal::Signal;
 
 use crate::settings::Settings;
 use crate::state_dir::StateDir;
+use control::Control;
+use control_plane::ControlPlane;
 use engine::Engine;
+use kubelet::Context as World;
 use network::Network;
 use places::Places;
 use process::Processes;
 
+pub(crate) use control_plane::Layout;
 pub use launch::launch;
 
 /// Runs the lab of the folder `state`; to be called in fresh namespaces, as process 1.
@@ -59,19 +65,27 @@ pub fn supervise(state: &Path) -> Result<()> {
         thread::spawn(end_with_owner);
     }
     let processes = Processes::start();
-    let network =
-        Arc::new(Network::build(&processes, settings.nodes, settings.cgroups.as_deref())?);
+    let network = Arc::new(Network::build(
+        &processes,
+        settings.nodes,
+        settings.cgroups.as_deref(),
+        settings.control_plane.is_some(),
+    )?);
     let places = Places::new(&network);
     start_upstream(&processes, &network, &state)?;
     let (events, inbox) = mpsc::channel();
-    let engine = Engine::new(
-        &state,
-        settings,
-        (processes.clone(), network, places.clone()),
-        events.clone(),
-    )?;
+    let control_plane = ControlPlane::start(&state, &settings, &processes, &network)?;
+    let context = World {
+        processes: processes.clone(),
+        network,
+        events: events.clone(),
+        settings: Arc::new(settings),
+        state: state.clone(),
+    };
+    let api = control_plane.as_ref().map(|control_plane| control_plane.api());
+    let engine = Engine::new(context, places.clone(), api)?;
     let listener = UnixListener::bind(state.socket()).context("control socket cannot be made")?;
-    control::serve(listener, places, processes, events);
+    control::serve(listener, Control { places, processes, events, control_plane });
     println_ready()?;
     engine.run(&inbox)
 }

@@ -72,7 +72,8 @@ fn api_server_pod() -> Value {
     })
 }
 
-fn kube_dns_service() -> Value {
+/// The Service of the cluster's DNS.
+pub(super) fn kube_dns_service() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {
@@ -83,6 +84,7 @@ fn kube_dns_service() -> Value {
             },
         },
         "spec": {
+            "clusterIP": address::service(Family::V4, 10).to_string(),
             "clusterIPs": [
                 address::service(Family::V4, 10).to_string(),
                 address::service(Family::V6, 10).to_string(),
@@ -98,7 +100,7 @@ fn kube_dns_service() -> Value {
 }
 
 /// The daemon under test, one a node, on the node's network, as it would be deployed.
-fn daemon_set() -> Value {
+pub(super) fn daemon_set() -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "DaemonSet",
         "metadata": {"name": "podway", "namespace": "kube-system"},
@@ -111,9 +113,11 @@ fn daemon_set() -> Value {
                 },
                 "spec": {
                     "hostNetwork": true, "dnsPolicy": "Default",
+                    "serviceAccountName": "podway",
+                    "tolerations": [{"operator": "Exists"}],
                     "terminationGracePeriodSeconds": 5,
                     "containers": [{
-                        "name": "podway",
+                        "name": "podway", "image": "podway",
                         "ports": [
                             {"name": "dns", "containerPort": 53, "protocol": "UDP"},
                             {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},

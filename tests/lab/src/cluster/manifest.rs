@@ -68,6 +68,11 @@ impl Kind {
 }
 
 impl Manifest {
+    /// Reads one object.
+    pub(crate) fn of(object: Value) -> Result<Self, ClusterError> {
+        manifest(object)
+    }
+
     /// The object with its namespace filled in.
     pub(crate) fn namespaced(&self) -> Value {
         let mut object = self.object.clone();

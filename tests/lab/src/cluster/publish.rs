@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Cluster;
 use super::pod::Pod;
 use super::slices;
-use crate::address::{self, Family};
+use crate::address;
 use crate::place::node_name;
 use crate::protocol::PodPhase;
 
@@ -53,7 +53,8 @@ pub(crate) fn files(cluster: &Cluster) -> Files {
     files
 }
 
-fn node(cluster: &Cluster, number: u8) -> Value {
+/// A Node, as its kubelet registers it.
+pub(super) fn node(cluster: &Cluster, number: u8) -> Value {
     let cidrs = address::pod_cidrs(number);
     let addresses = address::node(number);
     let name = node_name(number);
@@ -87,6 +88,14 @@ fn pod(pod: &Pod) -> Value {
         metadata["deletionTimestamp"] = json!(time);
         metadata["deletionGracePeriodSeconds"] = json!(pod.spec.grace_seconds());
     }
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec(pod),
+        "status": pod_status(pod),
+    })
+}
+
+/// `status` of a pod.
+pub(super) fn pod_status(pod: &Pod) -> Value {
     let ready = if pod.ready { "True" } else { "False" };
     let mut status = json!({
         "phase": if pod.phase == PodPhase::Pending { "Pending" } else { "Running" },
@@ -101,12 +110,11 @@ fn pod(pod: &Pod) -> Value {
         status["podIPs"] = json!([{"ip": addresses.v4}, {"ip": addresses.v6}]);
     }
     if let Some(node) = pod.node {
-        status["hostIP"] = json!(address::node(node).of(Family::V4));
+        let addresses = address::node(node);
+        status["hostIP"] = json!(addresses.v4);
+        status["hostIPs"] = json!([{"ip": addresses.v4}, {"ip": addresses.v6}]);
     }
-    json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec(pod),
-        "status": status,
-    })
+    status
 }
 
 fn spec(pod: &Pod) -> Value {

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail, ensure};
 
 use super::{Lab, read_log};
-use crate::protocol::{DaemonState, Status};
+use crate::protocol::{DaemonState, Reply, Request, Status};
 
 /// Longest wait for a condition.
 ///
@@ -24,9 +24,15 @@ impl Lab {
     /// # Errors
     /// When that does not happen in time; the error says what is missing.
     pub fn wait_settled(&self) -> Result<()> {
-        wait_for("the lab to settle", PATIENCE, || {
+        wait_for("the lab to settle", self.patience, || {
             let status = self.status()?;
-            if status.settled { Ok(Some(())) } else { Err(anyhow!(self.missing(&status))) }
+            ensure!(status.settled, "{}", self.missing(&status));
+            let reply = self.request(&Request::Workloads)?;
+            let Reply::Workloads { unsettled } = reply else {
+                bail!("unexpected answer {reply:?}")
+            };
+            ensure!(unsettled.is_empty(), "{}", unsettled.join(", "));
+            Ok(Some(()))
         })
     }
 
@@ -60,7 +66,7 @@ impl Lab {
         what: &str,
         mut condition: impl FnMut() -> Result<bool>,
     ) -> Result<()> {
-        wait_for(what, PATIENCE, || Ok(condition()?.then_some(())))
+        wait_for(what, self.patience, || Ok(condition()?.then_some(())))
     }
 
     /// Waits until `condition` yields a value.
@@ -72,7 +78,7 @@ impl Lab {
         what: &str,
         condition: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
-        wait_for(what, PATIENCE, condition)
+        wait_for(what, self.patience, condition)
     }
 }
 

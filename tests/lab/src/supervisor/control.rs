@@ -12,26 +12,19 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
+use super::control_plane::ControlPlane;
+use super::control_plane::workloads::{self, Outcome};
 use super::engine::Event;
 use super::places::Places;
 use super::process::Processes;
-use crate::protocol::{Exec, Reply, Request};
+use crate::protocol::{Change, Exec, Reply, Request};
 use crate::wire::Wire;
 
 /// Serves every connection on a thread of its own.
-pub(super) fn serve(
-    listener: UnixListener,
-    places: Places,
-    processes: Processes,
-    events: Sender<Event>,
-) {
+pub(super) fn serve(listener: UnixListener, control: Control) {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let control = Control {
-                places: places.clone(),
-                processes: processes.clone(),
-                events: events.clone(),
-            };
+            let control = control.clone();
             thread::spawn(move || {
                 if let Err(error) = control.converse(stream) {
                     eprintln!("control: {error:#}");
@@ -41,11 +34,13 @@ pub(super) fn serve(
     });
 }
 
-/// One conversation.
-struct Control {
-    places: Places,
-    processes: Processes,
-    events: Sender<Event>,
+/// What conversations need; a cheap handle.
+#[derive(Clone)]
+pub(super) struct Control {
+    pub(super) places: Places,
+    pub(super) processes: Processes,
+    pub(super) events: Sender<Event>,
+    pub(super) control_plane: Option<Arc<ControlPlane>>,
 }
 
 impl Control {
@@ -63,13 +58,34 @@ impl Control {
                     std::process::exit(0);
                 }
                 Request::Status => self.ask(Event::Status),
-                Request::Change(change) => self.ask(|reply| Event::Change(change, reply)),
+                Request::Workloads => self.workloads(),
+                Request::Change(change) => self.change(change),
             };
             let reply =
                 reply.unwrap_or_else(|error| Reply::Failed { reason: format!("{error:#}") });
             wire.send(&reply, &[])?;
         }
         Ok(())
+    }
+
+    /// What the controllers of a real control plane have not done yet.
+    fn workloads(&self) -> Result<Reply> {
+        let unsettled = match &self.control_plane {
+            Some(control_plane) => workloads::unsettled(&control_plane.api())?,
+            None => Vec::new(),
+        };
+        Ok(Reply::Workloads { unsettled })
+    }
+
+    /// Lets those make a change whose it is.
+    fn change(&self, change: Change) -> Result<Reply> {
+        match &self.control_plane {
+            Some(control_plane) => match workloads::change(control_plane, change)? {
+                Outcome::Made(reply) => Ok(reply),
+                Outcome::Ours(change) => self.ask(|reply| Event::Change(change, reply)),
+            },
+            None => self.ask(|reply| Event::Change(change, reply)),
+        }
     }
 
     /// Lets the engine answer.

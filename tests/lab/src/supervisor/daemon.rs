@@ -11,6 +11,7 @@ use std::{fs, thread};
 
 use anyhow::{Context as _, Result};
 
+use super::control_plane::Layout;
 use super::engine::Happening;
 use super::kubelet::Context;
 use super::mounts::{self, Files};
@@ -23,6 +24,7 @@ use crate::cgroup;
 use crate::cluster::Pod;
 use crate::place::node_name;
 use crate::settings::Settings;
+use crate::state_dir::StateDir;
 
 /// Port of the daemon's health server.
 const HEALTH_PORT: u16 = 10256;
@@ -64,7 +66,7 @@ pub(super) fn spawn(context: &Context, number: u8, uid: &str) -> Result<Group> {
     let program = context.settings.podway.as_deref().context("this lab has no daemon")?;
     let path = context.state.podway_log(&node_name(number));
     let log = File::options().create(true).append(true).open(&path)?;
-    let mut command = command(program, number, &context.state.manifests(), &context.settings);
+    let mut command = command(program, number, &context.state, &context.settings);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let (teller, uid) = (context.clone(), uid.to_owned());
     let node = context.network.node(number)?;
@@ -75,16 +77,18 @@ pub(super) fn spawn(context: &Context, number: u8, uid: &str) -> Result<Group> {
 }
 
 /// The daemon's command line.
-fn command(program: &Path, number: u8, manifests: &Path, settings: &Settings) -> Command {
+fn command(program: &Path, number: u8, state: &StateDir, settings: &Settings) -> Command {
     let socket = |address: IpAddr| std::net::SocketAddr::from((address, 53)).to_string();
     let mut command = Command::new(program);
+    command.current_dir("/").arg("run");
+    if settings.control_plane.is_some() {
+        command.arg("--kubeconfig").arg(Layout::new(state).kubeconfig("podway"));
+    } else {
+        command.arg("--manifests").arg(state.manifests());
+    }
+    let own = format!("{}-state", node_name(number));
+    command.arg("--state-dir").arg(state.manifests().with_file_name(own));
     command
-        .current_dir("/")
-        .arg("run")
-        .arg("--manifests")
-        .arg(manifests)
-        .arg("--state-dir")
-        .arg(manifests.with_file_name(format!("{}-state", node_name(number))))
         .args(["--hostname-override", &node_name(number)])
         .args(["--cluster-domain", &settings.cluster_domain])
         .args(["--cluster-cidr", &CLUSTER_CIDRS.join(",")])
@@ -137,9 +141,11 @@ mod tests {
             podway_arguments: vec!["--log-level=debug".to_owned()],
             manifests: Vec::new(),
             cgroups: Some("/cgroup/lab".into()),
+            control_plane: None,
             owned: true,
         };
-        let command = command(Path::new("podway"), 2, Path::new("/state/manifests"), &settings);
+        let command =
+            command(Path::new("podway"), 2, &StateDir::at(Path::new("/state")), &settings);
         let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
         let text = words.join(" ");
         for part in [

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
 use anyhow::{Result, anyhow, ensure};
+use serde_json::Value;
 
+use super::api_link::{Link, Observation, Watched};
 use super::folder::Folder;
 use super::kubelet::{Context, Kubelet};
-use super::network::Network;
 use super::places::Places;
 use super::pod_start::Prepared;
-use super::process::{Exit, Processes};
+use super::process::Exit;
 use crate::address;
+use crate::api::Api;
 use crate::cluster::{Action, Cluster, Pod, PodEvent};
 use crate::place::{ObjectName, node_name};
 use crate::protocol::{Change, DaemonAction, NodeStatus, PodPhase, PodStatus, Reply, Status};
@@ -24,6 +26,8 @@ pub(super) enum Event {
     Status(Sender<Result<Reply>>),
     /// A client wants something to be different.
     Change(Change, Sender<Result<Reply>>),
+    /// The API server has something else than before.
+    Observed(Observation),
     /// Something happened to the pod with this uid; names come back, uids do not.
     Pod(String, Happening),
 }
@@ -49,41 +53,45 @@ pub(super) enum Happening {
 /// The state of a lab.
 pub(super) struct Engine {
     cluster: Cluster,
-    folder: Folder,
+    published: Published,
     kubelet: Kubelet,
-    settings: Settings,
+    settings: Arc<Settings>,
     state: StateDir,
 }
 
-impl Engine {
-    /// Makes a cluster with the manifests of `settings`.
-    pub(super) fn new(
-        state: &StateDir,
-        settings: Settings,
-        world: (Processes, Arc<Network>, Places),
-        events: Sender<Event>,
-    ) -> Result<Self> {
-        let mut cluster = Cluster::new(settings.nodes, settings.podway.is_some())?;
-        let mut rejected = Vec::new();
-        for manifests in &settings.manifests {
-            rejected.extend(cluster.apply(manifests)?.rejected);
+/// Where the state of the cluster goes.
+enum Published {
+    /// To the folder that the daemons watch.
+    Folder(Folder),
+    /// To the API server.
+    Api(Link),
+}
+
+impl Published {
+    fn update(&mut self, cluster: &Cluster) -> Result<()> {
+        match self {
+            Self::Folder(folder) => folder.update(cluster.files()),
+            Self::Api(link) => {
+                link.update(cluster);
+                Ok(())
+            }
         }
-        ensure!(rejected.is_empty(), "rejected: {}", rejected.join("; "));
-        let (processes, network, places) = world;
-        let context = Context {
-            processes,
-            network,
-            events,
-            settings: Arc::new(settings.clone()),
-            state: state.clone(),
+    }
+}
+
+impl Engine {
+    /// Makes the cluster of `context`: the one behind `api`, or one that the lab plays.
+    pub(super) fn new(context: Context, places: Places, api: Option<Api>) -> Result<Self> {
+        let (settings, state) = (Arc::clone(&context.settings), context.state.clone());
+        let (cluster, published) = match api {
+            Some(api) => {
+                let link = Link::start(&api, &context.events);
+                (Cluster::observed(settings.nodes), Published::Api(link))
+            }
+            None => (played(&settings)?, Published::Folder(Folder::new(state.manifests()))),
         };
-        let mut engine = Self {
-            cluster,
-            folder: Folder::new(state.manifests()),
-            kubelet: Kubelet::new(context, places)?,
-            settings,
-            state: state.clone(),
-        };
+        let kubelet = Kubelet::new(context, places)?;
+        let mut engine = Self { cluster, published, kubelet, settings, state };
         engine.advance()?;
         Ok(engine)
     }
@@ -114,6 +122,10 @@ impl Engine {
                 Some((outcome, sender))
             }
             Event::Change(change, sender) => Some((self.change(change), sender)),
+            Event::Observed(observation) => {
+                self.observe(observation);
+                None
+            }
             Event::Pod(uid, happening) => {
                 for (pod, news) in self.kubelet.take(&uid, happening) {
                     self.cluster.pod_event(&pod, news);
@@ -123,11 +135,48 @@ impl Engine {
         }
     }
 
+    /// Takes what the API server has.
+    fn observe(&mut self, observation: Observation) {
+        let now = now();
+        let names = |objects: &[Value]| objects.iter().map(object_name).collect();
+        match observation {
+            Observation::All(Watched::Pods, objects) => {
+                self.cluster.keep_pods(&objects.iter().map(object_uid).collect(), &now);
+                objects.into_iter().for_each(|object| self.see(Watched::Pods, object));
+            }
+            Observation::All(Watched::Services, objects) => {
+                self.cluster.keep_services(&names(&objects));
+                objects.into_iter().for_each(|object| self.see(Watched::Services, object));
+            }
+            Observation::Changed(watched, object) => self.see(watched, object),
+            Observation::Gone(Watched::Pods, object) => {
+                self.cluster.lose_pod(&object_name(&object), &object_uid(&object), &now);
+            }
+            Observation::Gone(Watched::Services, object) => {
+                self.cluster.lose_service(&object_name(&object));
+            }
+        }
+    }
+
+    /// Takes one object that the API server has.
+    fn see(&mut self, watched: Watched, object: Value) {
+        let taken = match watched {
+            Watched::Pods => self.cluster.observe_pod(object, &now()),
+            Watched::Services => self.cluster.observe_service(object),
+        };
+        if let Err(error) = taken {
+            eprintln!("{error}");
+        }
+    }
+
     /// Lets controllers, publication and kubelet follow what has happened.
     fn advance(&mut self) -> Result<()> {
         loop {
+            for error in self.cluster.take_successors(&now()) {
+                eprintln!("{error}");
+            }
             let actions = self.cluster.reconcile(&now());
-            self.folder.update(self.cluster.files())?;
+            self.published.update(&self.cluster)?;
             for action in &actions {
                 self.act(action);
             }
@@ -172,6 +221,9 @@ impl Engine {
             }
             Change::SetReady { pod, ready } => self.set_ready(&pod, ready),
             Change::Daemon { node, action } => self.command_daemon(&node, action),
+            Change::ControlPlane { .. } | Change::RotateToken | Change::RotateCertificate => {
+                Err(anyhow!("this lab has no API server"))
+            }
         }
     }
 
@@ -228,6 +280,28 @@ impl Engine {
             PodPhase::Terminating => false,
         }
     }
+}
+
+/// The cluster that the lab plays by itself, with the manifests of `settings`.
+fn played(settings: &Settings) -> Result<Cluster> {
+    let mut cluster = Cluster::new(settings.nodes, settings.podway.is_some())?;
+    let mut rejected = Vec::new();
+    for manifests in &settings.manifests {
+        rejected.extend(cluster.apply(manifests)?.rejected);
+    }
+    ensure!(rejected.is_empty(), "rejected: {}", rejected.join("; "));
+    Ok(cluster)
+}
+
+/// Name of an object as the API server has it.
+fn object_name(object: &Value) -> ObjectName {
+    let word = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+    ObjectName::new(word("namespace"), word("name"))
+}
+
+/// Identity of an object as the API server has it.
+fn object_uid(object: &Value) -> String {
+    object["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
 }
 
 /// The present time as the API writes it.

@@ -22,11 +22,18 @@ pub(super) struct Network {
     pub(super) outside: Namespace,
     /// The nodes in order.
     pub(super) nodes: Vec<Arc<Namespace>>,
+    /// Where the control plane runs, in a lab that has one.
+    control_plane: Option<Namespace>,
 }
 
 impl Network {
-    /// Builds the underlay, `nodes` nodes and the client outside.
-    pub(super) fn build(processes: &Processes, nodes: u8, cgroups: Option<&Path>) -> Result<Self> {
+    /// Builds the underlay, `nodes` nodes, the client outside and a place for the control plane.
+    pub(super) fn build(
+        processes: &Processes,
+        nodes: u8,
+        cgroups: Option<&Path>,
+        with_control_plane: bool,
+    ) -> Result<Self> {
         let root = Namespace::of_this_thread()?;
         let mut cables = topology::underlay();
         let mut made = Vec::new();
@@ -39,12 +46,24 @@ impl Network {
         }
         let outside = place("outside", &[])?;
         cables.push_str(&topology::cable("outside", &outside.network_path()));
+        let control_plane = with_control_plane.then(|| place("control-plane", &[])).transpose()?;
+        if let Some(place) = &control_plane {
+            cables.push_str(&topology::cable("control-plane", &place.network_path()));
+        }
         ip(processes, &root, &cables)?;
         for (number, place) in (1..=nodes).zip(&made) {
             ip(processes, place, &topology::node(number, nodes))?;
         }
         ip(processes, &outside, &topology::outside(nodes))?;
-        Ok(Self { outside, nodes: made })
+        if let Some(place) = &control_plane {
+            ip(processes, place, &topology::control_plane(nodes))?;
+        }
+        Ok(Self { outside, nodes: made, control_plane })
+    }
+
+    /// Where the control plane runs.
+    pub(super) fn control_plane(&self) -> Result<&Namespace> {
+        self.control_plane.as_ref().context("this lab has no API server")
     }
 
     /// Node `number`, counted from 1.

@@ -56,6 +56,7 @@ impl Places {
     ) -> Result<Group> {
         match place {
             Place::Outside => start(&self.network.outside),
+            Place::ControlPlane => start(self.network.control_plane()?),
             Place::Node(name) => {
                 let numbers = 1..=u8::try_from(self.network.nodes.len())?;
                 let number = numbers.into_iter().find(|number| node_name(*number) == *name);

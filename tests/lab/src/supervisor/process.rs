@@ -13,6 +13,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use super::namespace::Namespace;
+use crate::exec::Output;
 
 /// Called once with how a process ended.
 type OnExit = Box<dyn FnOnce(Exit) + Send>;
@@ -127,6 +128,36 @@ impl Processes {
         Ok(())
     }
 
+    /// Runs `command` in `place` to its end with `input`; what it wrote, however it ended.
+    pub(super) fn capture(
+        &self,
+        place: &Namespace,
+        mut command: Command,
+        input: &str,
+    ) -> Result<Output> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (exited, exit) = mpsc::channel();
+        let (_, mut child) = self.spawn(place, command, move |exit| {
+            // The receiver waits below until this comes.
+            exited.send(exit).unwrap_or_default();
+        })?;
+        let (stdin, mut out) = (child.stdin.take(), child.stdout.take());
+        let mut error = child.stderr.take();
+        // It may write before it has read everything, so all three go on at once.
+        let (stdout, stderr) = thread::scope(|scope| {
+            scope.spawn(move || {
+                if let Some(mut stdin) = stdin {
+                    // A program that ends early says why by itself.
+                    stdin.write_all(input.as_bytes()).unwrap_or_default();
+                }
+            });
+            let errors = scope.spawn(move || text(error.as_mut()));
+            (text(out.as_mut()), errors.join().unwrap_or_default())
+        });
+        let code = exit.recv().context("the reaper is gone")?.code();
+        Ok(Output { code, stdout, stderr })
+    }
+
     /// Waits for ends, forever.
     fn reap(&self) {
         loop {
@@ -167,4 +198,13 @@ impl Processes {
             | WaitStatus::StillAlive => {}
         }
     }
+}
+
+/// Reads a pipe to its end; what was read before an error is still the best answer.
+fn text(pipe: Option<&mut impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.read_to_end(&mut bytes).unwrap_or_default();
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -105,6 +105,22 @@ pub(super) fn outside(nodes: u8) -> String {
     text
 }
 
+/// The control plane, which answers pods under their own addresses.
+pub(super) fn control_plane(nodes: u8) -> String {
+    let mut text = String::new();
+    line!(text, "link set lo up");
+    line!(text, "link set eth0 up");
+    for family in FAMILIES {
+        let bits = underlay_bits(family);
+        let address = address::control_plane().of(family);
+        line!(text, "addr add {address}/{bits} dev eth0{}", no_probe(family));
+    }
+    for number in 1..=nodes {
+        pod_routes(&mut text, number);
+    }
+    text
+}
+
 fn pod_routes(text: &mut String, number: u8) {
     for (family, cidr) in FAMILIES.into_iter().zip(address::pod_cidrs(number)) {
         line!(text, "route add {cidr} via {}", address::node(number).of(family));
