@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use podway_tests_peers::Peer;
 
 /// Each program and the Debian package that has it.
 const TOOLS: &[(&str, &str)] = &[
@@ -33,8 +34,16 @@ const TOOLS: &[(&str, &str)] = &[
 /// # Errors
 /// Something is missing and was not installed; the message has the command to run.
 pub(crate) fn programs(purpose: &str) -> Result<OsString> {
+    more_programs(purpose, TOOLS)
+}
+
+/// [`programs`] for others than those of the lab: each with the Debian package that has it.
+///
+/// # Errors
+/// As there.
+pub(crate) fn more_programs(purpose: &str, tools: &[(&str, &'static str)]) -> Result<OsString> {
     let path = search_path(std::env::var_os("PATH").unwrap_or_default())?;
-    let packages = missing(&path);
+    let packages = missing(tools, &path);
     if packages.is_empty() {
         return Ok(path);
     }
@@ -51,10 +60,19 @@ pub(crate) fn programs(purpose: &str) -> Result<OsString> {
             bail!("{purpose} need more programs and `{command}` failed");
         }
     }
-    match missing(&path).as_slice() {
+    match missing(tools, &path).as_slice() {
         [] => Ok(path),
         packages => bail!("`{command}` ran, but did not bring {}", packages.join(", ")),
     }
+}
+
+/// Makes sure that the programs of a real control plane are there; builds those that are not.
+///
+/// # Errors
+/// Go is missing or cannot build one; the message has what to do, and how to do without.
+pub(crate) fn api_server() -> Result<()> {
+    podway_tests_peers::require(&[&Peer::CONTROL_PLANE[..], &[Peer::HelmTemplate]].concat())
+        .context("the tests against a real API server (API_SERVER_TESTS=off leaves them out)")
 }
 
 /// `path` with the folders of administration, which people who are not root often lack.
@@ -63,9 +81,9 @@ fn search_path(path: OsString) -> Result<OsString> {
     std::env::join_paths(folders).context("extend PATH")
 }
 
-/// Packages of the programs that `path` does not find.
-fn missing(path: &OsString) -> Vec<&'static str> {
-    let absent = TOOLS.iter().filter(|(program, _)| find(program, path).is_none());
+/// Packages of the programs among `tools` that `path` does not find.
+fn missing(tools: &[(&str, &'static str)], path: &OsString) -> Vec<&'static str> {
+    let absent = tools.iter().filter(|(program, _)| find(program, path).is_none());
     absent.map(|(_, package)| *package).collect()
 }
 
@@ -84,7 +102,7 @@ mod tests {
         for (program, _) in TOOLS.iter().filter(|(program, _)| *program != "dig") {
             std::fs::write(folder.path().join(program), "").expect("program is written");
         }
-        assert_eq!(missing(&folder.path().into()), ["dnsutils"]);
+        assert_eq!(missing(TOOLS, &folder.path().into()), ["dnsutils"]);
     }
 
     #[test]

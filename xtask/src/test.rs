@@ -1,9 +1,9 @@
 //! `cargo xtask test`: builds the workspace, runs every tier of tests, and says which one failed.
 //!
 //! One `cargo test` run covers everything, so that all tiers share one build; its output passes
-//! through unchanged and is tallied on the way. The netns tier needs tools and privileges; it
-//! fails where they are missing, and only `NETNS_TESTS=off` leaves it out, which the closing line
-//! then says.
+//! through unchanged and is tallied on the way. The netns tier needs tools and privileges, the
+//! conformance tier a real API server besides; they fail where these are missing, and only
+//! `NETNS_TESTS=off` and `API_SERVER_TESTS=off` leave them out, which the closing line then says.
 #![expect(clippy::print_stdout, reason = "the command reports to a person")]
 
 mod tally;
@@ -56,46 +56,70 @@ enum Tier {
     Netns,
     /// Those of them about traffic a second time, with sockets carried by eBPF. Needs root.
     Ebpf,
+    /// Targets of the crate `tests/conformance`: a real API server besides. Needs Go too.
+    Conformance,
 }
 
-/// Whether the netns tier runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Netns {
-    On,
-    Off,
+/// Leaves out the tier netns, and with it the tier conformance.
+const NETNS_SWITCH: &str = "NETNS_TESTS";
+
+/// Leaves out the tier conformance.
+const API_SERVER_SWITCH: &str = "API_SERVER_TESTS";
+
+/// Tiers that do not run because somebody said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct LeftOut {
+    netns: bool,
+    conformance: bool,
 }
 
-impl Netns {
-    /// Reads `NETNS_TESTS`; only `off` is an order, so that a slip of the pen leaves out nothing.
-    fn from_environment() -> Self {
-        match env::var("NETNS_TESTS") {
-            Ok(value) if value == "off" => Self::Off,
-            Ok(_) | Err(_) => Self::On,
-        }
+impl LeftOut {
+    /// What `is_off` says of the switches; an order for one tier is an order for that tier.
+    fn new(tier: Option<Tier>, is_off: impl Fn(&str) -> bool) -> Self {
+        let by_name = matches!(tier, Some(Tier::Netns | Tier::Ebpf | Tier::Conformance));
+        let netns = is_off(NETNS_SWITCH) && !by_name;
+        let conformance = (netns || is_off(API_SERVER_SWITCH)) && tier != Some(Tier::Conformance);
+        Self { netns, conformance }
+    }
+
+    /// Reads the environment; only `off` is an order, so that a slip of the pen leaves out nothing.
+    fn from_environment(tier: Option<Tier>) -> Self {
+        Self::new(tier, |switch| env::var(switch).is_ok_and(|value| value == "off"))
+    }
+
+    /// Whether the tier `needed` runs when `tier` was asked for.
+    fn runs(self, needed: Tier, tier: Option<Tier>) -> bool {
+        let is_out = match needed {
+            Tier::Netns | Tier::Ebpf => self.netns,
+            Tier::Conformance => self.conformance,
+            Tier::Unit | Tier::Golden | Tier::Integration => false,
+        };
+        !is_out && tier.is_none_or(|tier| tier == needed)
     }
 }
 
 /// Runs the tests asked for and closes with their count.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let root = process::root();
-    // An order for one tier is an order for that tier.
-    let is_netns = |tier| matches!(tier, Tier::Netns | Tier::Ebpf);
-    let netns = if args.tier.is_some_and(is_netns) { Netns::On } else { Netns::from_environment() };
-    let runs_netns = netns == Netns::On && args.tier.is_none_or(is_netns);
-    let path = if runs_netns {
+    let left_out = LeftOut::from_environment(args.tier);
+    let runs = |tier| left_out.runs(tier, args.tier);
+    let path = if runs(Tier::Netns) || runs(Tier::Ebpf) || runs(Tier::Conformance) {
         // Where they cannot be had, `NETNS_TESTS=off` leaves that tier out.
         require::programs("the netns tests (NETNS_TESTS=off leaves them out)")?
     } else {
         env::var_os("PATH").unwrap_or_default()
     };
+    if runs(Tier::Conformance) {
+        require::api_server()?;
+    }
     let targets = Targets::read(&root)?;
-    let runs = targets.runs(args.tier, netns)?;
+    let plan = targets.runs(args.tier, left_out)?;
     let mut tally = Tally::new(targets);
     // The netns tier runs the daemon that this leaves in the target folder.
     let mut build = process::cargo(&root);
     build.args(["build", "--workspace", "--all-targets"]);
     if build.status().context("cargo cannot be started")?.success() {
-        for Run { arguments, mode } in runs {
+        for Run { arguments, mode } in plan {
             let mut cargo = process::cargo(&root);
             cargo.arg("test").args(arguments).arg("--no-fail-fast").arg("--").args(&args.rest);
             cargo.env("PATH", &path);
@@ -104,13 +128,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
                 Mode::Default => {}
                 Mode::Ebpf => drop(cargo.env(PROXY_MODE, "ebpf")),
             }
+            // What was asked for by name runs, whatever the environment says.
+            if runs(Tier::Netns) || runs(Tier::Ebpf) || runs(Tier::Conformance) {
+                cargo.env_remove(NETNS_SWITCH);
+            }
+            if runs(Tier::Conformance) {
+                cargo.env_remove(API_SERVER_SWITCH);
+            }
             let status = stream(&mut cargo, &mut tally)?;
             tally.close(status.success());
         }
     } else {
         tally.fail("build");
     }
-    print!("\n{}", tally.report(netns));
+    print!("\n{}", tally.report(left_out));
     Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -165,6 +196,23 @@ fn stream_for(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_switch_leaves_out_its_tier_and_what_stands_on_it_unless_asked_for_by_name() {
+        let rows = [
+            ("nothing said", None, &[][..], (false, false)),
+            ("no API server", None, &[API_SERVER_SWITCH], (false, true)),
+            ("no namespaces", None, &[NETNS_SWITCH], (true, true)),
+            ("netns by name", Some(Tier::Netns), &[NETNS_SWITCH], (false, false)),
+            ("conformance by name", Some(Tier::Conformance), &[API_SERVER_SWITCH], (false, false)),
+        ];
+        for (name, tier, off, (netns, conformance)) in rows {
+            let found = LeftOut::new(tier, |switch| off.contains(&switch));
+            assert_eq!(found, LeftOut { netns, conformance }, "{name}");
+        }
+        assert!(LeftOut::default().runs(Tier::Conformance, None));
+        assert!(!LeftOut::default().runs(Tier::Conformance, Some(Tier::Netns)));
+    }
 
     #[test]
     fn a_command_whose_output_ends_is_counted_and_its_status_returned() {

@@ -79,6 +79,7 @@ const MAY_USE: &[(&str, MayUse)] = &[
     // Snapshots reach the loop through the publisher of cluster/watch.
     ("proxy/sync", MayUse::Only(&["cluster/model", "cluster/watch", "proxy/nft", "proxy/plan"])),
     ("tests/bench", MayUse::All),
+    ("tests/conformance", MayUse::All),
     // The lab plays the cluster and must not judge the product by the product's own code.
     ("tests/lab", MayUse::Only(&["tests/peers"])),
     ("tests/netns", MayUse::All),

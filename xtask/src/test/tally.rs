@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::targets::{Mode, Targets};
-use super::{Netns, Tier};
+use super::{LeftOut, Tier};
 
 /// Results so far, by tier.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Tally {
     }
 
     /// The table by tier, what failed, and the closing line.
-    pub(super) fn report(&self, netns: Netns) -> String {
+    pub(super) fn report(&self, left_out: LeftOut) -> String {
         let mut lines = Vec::new();
         for (tier, Count { passed, failed, ignored }) in &self.tiers {
             let name = format!("{tier:?}").to_lowercase();
@@ -117,12 +117,16 @@ impl Tally {
         }
         lines.extend(self.failures.iter().map(|failure| format!("FAILED       {failure}")));
         let closing = format!("{} passed, {} failed", self.passed(), self.failed());
-        lines.push(match netns {
-            Netns::On => closing,
-            // Deliberately not the plain line: such a run proves nothing about the kernel.
-            Netns::Off => format!(
+        // Deliberately not the plain line: such a run proves nothing of what it left out.
+        lines.push(match left_out {
+            LeftOut { netns: true, .. } => format!(
                 "{closing}, NETNS TESTS WERE OFF (NETNS_TESTS=off): nothing ran on a kernel"
             ),
+            LeftOut { conformance: true, .. } => format!(
+                "{closing}, API SERVER TESTS WERE OFF (API_SERVER_TESTS=off): nothing ran against \
+                 a real API server"
+            ),
+            LeftOut { netns: false, conformance: false } => closing,
         });
         lines.join("\n") + "\n"
     }
@@ -170,7 +174,7 @@ mod tests {
             false,
         );
         assert_eq!(
-            tally.report(Netns::On),
+            tally.report(LeftOut::default()),
             "unit             6 passed    0 failed\n\
              golden           2 passed    1 failed    1 ignored\n\
              FAILED       golden: tests/golden.rs (1 failed)\n\
@@ -182,7 +186,11 @@ mod tests {
     fn a_target_that_dies_without_a_result_is_a_failure() {
         let tally = tally(&[UNIT, GOLDEN, "test result: ok. 2 passed; 0 failed; 0 ignored"], false);
         assert_eq!((tally.passed(), tally.failed()), (2, 1));
-        assert!(tally.report(Netns::On).contains("podway_dns_zone: unittests src/lib.rs (ended"));
+        assert!(
+            tally
+                .report(LeftOut::default())
+                .contains("podway_dns_zone: unittests src/lib.rs (ended")
+        );
     }
 
     #[test]
@@ -191,9 +199,15 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_the_netns_tier_closes_loudly_and_not_with_the_plain_line() {
-        let report = tally(&[], true).report(Netns::Off);
-        assert!(report.contains("NETNS TESTS WERE OFF"));
-        assert!(!report.lines().any(|line| line == "0 passed, 0 failed"));
+    fn a_run_without_a_tier_closes_loudly_and_not_with_the_plain_line() {
+        let no_netns = LeftOut { netns: true, conformance: true };
+        let no_api_server = LeftOut { netns: false, conformance: true };
+        for (left_out, words) in
+            [(no_netns, "NETNS TESTS WERE OFF"), (no_api_server, "API SERVER TESTS WERE OFF")]
+        {
+            let report = tally(&[], true).report(left_out);
+            assert!(report.contains(words), "{report}");
+            assert!(!report.lines().any(|line| line == "0 passed, 0 failed"), "{report}");
+        }
     }
 }

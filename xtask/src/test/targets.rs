@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use cargo_metadata::{MetadataCommand, Target};
 
-use super::{Netns, Tier};
+use super::{LeftOut, Tier};
 use crate::bless;
 
 /// The crate of the netns tier.
@@ -48,10 +48,14 @@ pub(super) enum Mode {
     Ebpf,
 }
 
+/// The crate of the conformance tier.
+const CONFORMANCE_PACKAGE: &str = "podway-tests-conformance";
+
 /// Names of the targets in the `tests/` folders of crates.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Targets {
     netns: BTreeSet<String>,
+    conformance: BTreeSet<String>,
     others: BTreeSet<String>,
 }
 
@@ -63,11 +67,12 @@ impl Targets {
         for package in &metadata.packages {
             let tests = package.targets.iter().filter(|target| Target::is_test(target));
             let names = tests.map(|target| target.name.clone());
-            if *package.name == NETNS_PACKAGE {
-                targets.netns.extend(names);
-            } else {
-                targets.others.extend(names);
-            }
+            let tier = match package.name.as_str() {
+                NETNS_PACKAGE => &mut targets.netns,
+                CONFORMANCE_PACKAGE => &mut targets.conformance,
+                _ => &mut targets.others,
+            };
+            tier.extend(names);
         }
         Ok(targets)
     }
@@ -77,6 +82,8 @@ impl Targets {
         let prefix = bless::GOLDEN_TARGETS.trim_end_matches('*');
         if self.netns.contains(program) {
             Tier::Netns
+        } else if self.conformance.contains(program) {
+            Tier::Conformance
         } else if program.starts_with(prefix) {
             Tier::Golden
         } else {
@@ -91,7 +98,7 @@ impl Targets {
     ///
     /// # Errors
     /// The tier asked for has no target.
-    pub(super) fn runs(&self, tier: Option<Tier>, netns: Netns) -> Result<Vec<Run>> {
+    pub(super) fn runs(&self, tier: Option<Tier>, left_out: LeftOut) -> Result<Vec<Run>> {
         let run = |mode: Mode, more: &[&str]| {
             let words = std::iter::once("--workspace").chain(more.iter().copied());
             Run { arguments: words.map(str::to_owned).collect(), mode }
@@ -104,15 +111,27 @@ impl Targets {
             let chosen: Vec<_> = ON_EBPF.iter().flat_map(|name| ["--test", name]).collect();
             Ok(run(Mode::Ebpf, &chosen))
         };
-        let tier = match (tier, netns) {
-            (None, Netns::On) => return Ok(vec![with(&[]), on_ebpf()?]),
-            (None, Netns::Off) => return Ok(vec![with(&["--exclude", NETNS_PACKAGE])]),
+        let tier = match tier {
+            None => {
+                let out =
+                    [(NETNS_PACKAGE, left_out.netns), (CONFORMANCE_PACKAGE, left_out.conformance)];
+                let out = out.into_iter().filter(|(_, is_out)| *is_out);
+                let more: Vec<_> = out.flat_map(|(package, _)| ["--exclude", package]).collect();
+                let mut runs = vec![with(&more)];
+                if !left_out.netns {
+                    runs.push(on_ebpf()?);
+                }
+                return Ok(runs);
+            }
             // Cargo takes `--doc` only alone.
-            (Some(Tier::Unit), _) => return Ok(vec![with(&["--lib", "--bins"]), with(&["--doc"])]),
-            (Some(Tier::Ebpf), _) => return Ok(vec![on_ebpf()?]),
-            (Some(tier @ (Tier::Golden | Tier::Integration | Tier::Netns)), _) => tier,
+            Some(Tier::Unit) => return Ok(vec![with(&["--lib", "--bins"]), with(&["--doc"])]),
+            Some(Tier::Ebpf) => return Ok(vec![on_ebpf()?]),
+            Some(tier @ (Tier::Golden | Tier::Integration | Tier::Netns | Tier::Conformance)) => {
+                tier
+            }
         };
-        let names = self.netns.iter().chain(&self.others).filter(|name| self.tier(name) == tier);
+        let all = self.netns.iter().chain(&self.conformance).chain(&self.others);
+        let names = all.filter(|name| self.tier(name) == tier);
         let chosen: Vec<&str> = names.flat_map(|name| ["--test", name]).collect();
         if chosen.is_empty() {
             bail!("the workspace has no test target of the tier {tier:?}");
@@ -127,45 +146,57 @@ mod tests {
 
     fn targets() -> Targets {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Targets { netns: set(&ON_EBPF), others: set(&["golden_zone", "loopback"]) }
+        Targets {
+            netns: set(&ON_EBPF),
+            conformance: set(&["api_server"]),
+            others: set(&["golden_zone", "loopback"]),
+        }
     }
 
-    fn words(tier: Option<Tier>, netns: Netns) -> Vec<(Vec<String>, Mode)> {
-        let runs = targets().runs(tier, netns).expect("there are such targets");
-        runs.into_iter().map(|run| (run.arguments, run.mode)).collect()
+    fn words(tier: Option<Tier>, left_out: LeftOut) -> Vec<(String, Mode)> {
+        let runs = targets().runs(tier, left_out).expect("there are such targets");
+        runs.into_iter().map(|run| (run.arguments.join(" "), run.mode)).collect()
     }
 
-    fn on_ebpf() -> Vec<String> {
-        let chosen = ON_EBPF.iter().flat_map(|name| ["--test", name]);
-        std::iter::once("--workspace").chain(chosen).map(str::to_owned).collect()
+    fn on_ebpf() -> String {
+        let chosen = ON_EBPF.map(|name| format!(" --test {name}"));
+        format!("--workspace{}", chosen.concat())
     }
 
     #[test]
-    fn only_the_order_off_leaves_the_netns_crate_out_of_a_whole_run() {
-        let whole = vec!["--workspace".to_owned()];
+    fn only_the_order_off_leaves_a_crate_out_of_a_whole_run() {
+        let whole = |netns, conformance| words(None, LeftOut { netns, conformance });
         assert_eq!(
-            words(None, Netns::On),
-            [(whole, Mode::Default), (on_ebpf(), Mode::Ebpf)],
+            whole(false, false),
+            [("--workspace".to_owned(), Mode::Default), (on_ebpf(), Mode::Ebpf)],
             "suites about traffic run twice"
         );
-        let without = ["--workspace", "--exclude", NETNS_PACKAGE].map(str::to_owned).to_vec();
-        assert_eq!(words(None, Netns::Off), [(without, Mode::Default)]);
+        let no_api_server = format!("--workspace --exclude {CONFORMANCE_PACKAGE}");
+        assert_eq!(whole(false, true), [(no_api_server, Mode::Default), (on_ebpf(), Mode::Ebpf)]);
+        let no_netns =
+            format!("--workspace --exclude {NETNS_PACKAGE} --exclude {CONFORMANCE_PACKAGE}");
+        assert_eq!(whole(true, true), [(no_netns, Mode::Default)]);
     }
 
     #[test]
     fn one_tier_runs_its_own_targets_and_no_others() {
-        for (tier, name) in [(Tier::Golden, "golden_zone"), (Tier::Integration, "loopback")] {
-            let expected = ["--workspace", "--test", name].map(str::to_owned).to_vec();
-            assert_eq!(words(Some(tier), Netns::On), [(expected, Mode::Default)]);
+        let rows = [
+            (Tier::Golden, "golden_zone"),
+            (Tier::Integration, "loopback"),
+            (Tier::Conformance, "api_server"),
+        ];
+        for (tier, name) in rows {
+            let expected = format!("--workspace --test {name}");
+            assert_eq!(words(Some(tier), LeftOut::default()), [(expected, Mode::Default)]);
         }
-        assert_eq!(words(Some(Tier::Netns), Netns::On), [(on_ebpf(), Mode::Default)]);
-        assert_eq!(words(Some(Tier::Ebpf), Netns::On), [(on_ebpf(), Mode::Ebpf)]);
+        assert_eq!(words(Some(Tier::Netns), LeftOut::default()), [(on_ebpf(), Mode::Default)]);
+        assert_eq!(words(Some(Tier::Ebpf), LeftOut::default()), [(on_ebpf(), Mode::Ebpf)]);
     }
 
     #[test]
     fn a_tier_without_targets_is_an_error_and_not_an_empty_success() {
-        for tier in [Tier::Netns, Tier::Ebpf] {
-            assert!(Targets::default().runs(Some(tier), Netns::On).is_err());
+        for tier in [Tier::Netns, Tier::Ebpf, Tier::Conformance] {
+            assert!(Targets::default().runs(Some(tier), LeftOut::default()).is_err());
         }
     }
 }
