@@ -6,6 +6,7 @@
 //! | `dns` | answering questions, on one processor |
 //! | `datapath` | what a Service costs its clients, beside going straight to the pod |
 //! | `failover` | queries lost when a daemon is killed or restarted |
+//! | `watch` | following a real API server, beside kube-proxy |
 //! | `namespace` | a network namespace of our own, so that nothing of the host is reached |
 //! | `daemon` | the real daemon as a process |
 //! | `measure` | times and memory |
@@ -19,6 +20,7 @@ mod measure;
 mod namespace;
 mod program;
 mod table;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,12 @@ enum Benchmark {
     /// The server of `datapath`; runs in a pod until it is killed.
     #[command(hide = true)]
     DatapathServe(datapath::serve::Args),
+    /// Following a real API server: memory, processor time, and how long a change of it takes to
+    /// the kernel and to names, beside kube-proxy.
+    Watch(watch::Args),
+    /// The part of `watch` that listens on a node.
+    #[command(hide = true)]
+    WatchProbe(watch::ProbeArgs),
     /// The part of `dns` that needs a process of its own; serves until it is killed.
     #[command(hide = true)]
     DnsServe(dns::serve::Args),
@@ -62,6 +70,9 @@ fn main() -> anyhow::Result<ExitCode> {
     if let Benchmark::DatapathServe(args) = &benchmark {
         return datapath::serve::run(args).map(|()| ExitCode::SUCCESS);
     }
+    if let Benchmark::WatchProbe(args) = &benchmark {
+        return watch::probe(args).map(|()| ExitCode::SUCCESS);
+    }
     if let Place::Outside(status) = namespace::enter()? {
         return Ok(status);
     }
@@ -71,7 +82,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Benchmark::Dns(args) => dns::run(&args)?,
         Benchmark::Failover(args) => failover::run(&args)?,
         Benchmark::Datapath(args) => datapath::run(&args)?,
-        Benchmark::DatapathLoad(_) | Benchmark::DatapathServe(_) => {}
+        Benchmark::Watch(args) => watch::run(&args)?,
+        Benchmark::DatapathLoad(_) | Benchmark::DatapathServe(_) | Benchmark::WatchProbe(_) => {}
         Benchmark::DnsServe(args) => dns::serve::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)

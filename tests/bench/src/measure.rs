@@ -141,6 +141,14 @@ fn processor_ticks(stat: &str) -> Option<u64> {
     user.checked_add(system)
 }
 
+/// As [`processor_ticks`], with the times of children that have ended, fields 16 and 17.
+pub(crate) fn ticks_with_children(stat: &str) -> Option<u64> {
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    let times = behind_name.split_whitespace().skip(14 - 3).take(4);
+    let times = times.map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
+    (times.len() == 4).then(|| times.iter().sum())
+}
+
 fn status_bytes(process: &str, label: &str) -> Result<u64> {
     let path = format!("/proc/{process}/status");
     let status = fs::read_to_string(&path).with_context(|| path.clone())?;
@@ -149,7 +157,7 @@ fn status_bytes(process: &str, label: &str) -> Result<u64> {
 }
 
 /// A size of proc_pid_status(5), in bytes.
-fn labelled_bytes(status: &str, label: &str) -> Option<u64> {
+pub(crate) fn labelled_bytes(status: &str, label: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(label))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
@@ -200,5 +208,6 @@ mod tests {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194304 1 0 0 0 40 2 0 0 20 0 1 0 100 0 0";
         assert_eq!(processor_ticks(stat), Some(42));
         assert_eq!(processor_ticks("7 (name) S 1"), None);
+        assert_eq!(ticks_with_children(&stat.replace("40 2 0 0", "40 2 7 1")), Some(50));
     }
 }
