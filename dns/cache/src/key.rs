@@ -17,6 +17,8 @@ pub struct Key {
     /// The question in wire form, its name in small letters.
     question: Box<[u8]>,
     flags: KeyFlags,
+    /// Options of OPT that go with the question, in wire form.
+    options: Box<[u8]>,
 }
 
 /// Octets of type and class.
@@ -41,7 +43,13 @@ impl Key {
         question.push(0);
         question.extend_from_slice(&qtype.to_be_bytes());
         question.extend_from_slice(&class.to_be_bytes());
-        Self { question: question.into(), flags }
+        Self { question: question.into(), flags, options: Box::default() }
+    }
+
+    /// The same question with `options` of OPT, in wire form: another answer may belong to it.
+    #[must_use]
+    pub fn with_options(self, options: &[u8]) -> Self {
+        Self { options: options.into(), ..self }
     }
 
     /// The question in wire form, its name in small letters.
@@ -61,6 +69,12 @@ impl Key {
     pub fn qtype(&self) -> u16 {
         let at = self.question.len() - TYPE_AND_CLASS_OCTETS;
         u16::from_be_bytes([self.question[at], self.question[at + 1]])
+    }
+
+    /// Options of OPT that go with the question, in wire form.
+    #[must_use]
+    pub fn options(&self) -> &[u8] {
+        &self.options
     }
 
     /// What else the client wants.

@@ -32,7 +32,7 @@ mod render;
 mod tests;
 
 pub use key::{Key, KeyFlags};
-pub use policy::{CachePolicy, Prefetch, ServeStale, TtlRange};
+pub use policy::{CachePolicy, Preference, Prefetch, ServeStale, TtlRange};
 pub use render::{OptOut, Request, Ttls};
 pub use response::{Kind, ReadError, Response};
 pub use store::{Lookup, Moment, Removed, Store};

@@ -32,6 +32,16 @@ pub enum ServeStale {
     AtOnce,
 }
 
+/// What is given where an answer with data is past its time and a later one denies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Preference {
+    /// The later one.
+    #[default]
+    Newest,
+    /// The one with data, as long as it may be given at all.
+    Data,
+}
+
 /// When an answer is fetched anew before its time is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prefetch {
@@ -60,13 +70,17 @@ pub struct CachePolicy {
     pub stale_for: Duration,
     /// Time to live of an answer past its time, in seconds.
     pub stale_ttl: u32,
+    /// Time after a failed renewal in which answers past their time are given without asking.
+    pub recheck: Duration,
+    /// What is given where an answer with data is past its time and a later one denies.
+    pub preference: Preference,
     /// When an answer is fetched before its time is over, if ever.
     pub prefetch: Option<Prefetch>,
 }
 
 impl Default for CachePolicy {
     /// 8 MiB; up to an hour, up to 30 s for denials, 5 s for failures; stale after 1.8 s for an
-    /// hour with 30 s to live; anew below a tenth of the time after 10 hits a minute apart or less.
+    /// hour with 30 s to live, and for 30 s after a failure without asking; anew below a tenth of the time after 10 hits a minute apart or less.
     ///
     /// A record keeps the time its owner gave it, also none at all: CoreDNS raises 0 to 5 s. 30 s is
     /// the denial time of the usual Corefiles. The stale times are those of RFC 8767 §5 but for the
@@ -80,6 +94,8 @@ impl Default for CachePolicy {
             serve_stale: ServeStale::AfterFailure { patience: Duration::from_millis(1800) },
             stale_for: Duration::from_secs(3600),
             stale_ttl: 30,
+            recheck: Duration::from_secs(30),
+            preference: Preference::Newest,
             prefetch: Some(Prefetch { hits: 10, pause: Duration::from_secs(60), percent: 10 }),
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use lru::LruCache;
 
 use crate::key::Key;
-use crate::policy::{CachePolicy, Prefetch, ServeStale};
+use crate::policy::{CachePolicy, Preference, Prefetch, ServeStale};
 use crate::response::{Kind, Response};
 
 /// A point in time, as the time since one that the caller chose.
@@ -20,9 +20,6 @@ pub struct Moment(Duration);
 
 /// Memory of an entry beside key and reply: links, place in the table, counters of the `Arc`.
 const ENTRY_OCTETS: usize = 160 + size_of::<Entry>();
-
-/// Time after a failed renewal in which stale answers are given without asking (RFC 8767 §5).
-const FAILURE_RECHECK: Duration = Duration::from_secs(30);
 
 /// Shortest time between two renewals of one entry.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
@@ -116,17 +113,22 @@ impl Store {
     /// Looks `key` up on behalf of a client.
     pub fn look_up(&mut self, key: &Key, now: Moment) -> Lookup {
         let policy = self.policy;
+        // Both have one only where data is preferred.
         let shelves = [&mut self.success, &mut self.denial];
-        let mut found = shelves.into_iter().filter_map(|shelf| shelf.entries.get_mut(key));
-        found.next().map_or(Lookup::Miss, |entry| entry.look_up(now, &policy))
+        let found = shelves.into_iter().filter_map(|shelf| shelf.entries.get_mut(key));
+        let mut found = found.map(|entry| entry.look_up(now, &policy));
+        found.find(|lookup| *lookup != Lookup::Miss).unwrap_or(Lookup::Miss)
     }
 
     /// An answer within its time, if there is one; does not count as use.
     #[must_use]
     pub fn peek(&self, key: &Key, now: Moment) -> Option<(Arc<Response>, Duration)> {
-        let entry = self.success.entries.peek(key).or_else(|| self.denial.entries.peek(key))?;
-        let age = now.since(entry.stored);
-        (age < entry.response.lifetime()).then(|| (Arc::clone(&entry.response), age))
+        let fresh = |shelf: &Shelf| {
+            let entry = shelf.entries.peek(key)?;
+            let age = now.since(entry.stored);
+            (age < entry.response.lifetime()).then(|| (Arc::clone(&entry.response), age))
+        };
+        fresh(&self.success).or_else(|| fresh(&self.denial))
     }
 
     /// Keeps `response` as the answer to `key`, if it may be kept.
@@ -142,8 +144,11 @@ impl Store {
                 return Removed::default();
             }
         }
+        let kept = self.prefers_what_is_there(key, &response, now);
         // Also an answer that may not be kept tells that the one before is out of date.
-        self.success.remove(key);
+        if !kept {
+            self.success.remove(key);
+        }
         self.denial.remove(key);
         if response.lifetime().is_zero() {
             return Removed::default();
@@ -155,6 +160,18 @@ impl Store {
             Kind::Denial | Kind::Failure => {
                 Removed { success: 0, denial: self.denial.insert(key, entry) }
             }
+        }
+    }
+
+    /// Whether data that is there stays beside `response`, to be preferred to it.
+    fn prefers_what_is_there(&self, key: &Key, response: &Response, now: Moment) -> bool {
+        match (self.policy.preference, response.kind()) {
+            (Preference::Newest, _) | (Preference::Data, Kind::Success) => false,
+            (Preference::Data, Kind::Denial | Kind::Failure) => self
+                .success
+                .entries
+                .peek(key)
+                .is_some_and(|entry| entry.is_usable(now, &self.policy)),
         }
     }
 
@@ -205,7 +222,8 @@ impl Shelf {
 
 /// Octets of memory that an entry takes.
 fn weight(key: &Key, entry: &Entry) -> usize {
-    ENTRY_OCTETS + size_of::<Key>() + key.question().len() + entry.response.weight()
+    let key_octets = size_of::<Key>() + key.question().len() + key.options().len();
+    ENTRY_OCTETS + key_octets + entry.response.weight()
 }
 
 impl Entry {
@@ -235,7 +253,7 @@ impl Entry {
                 && self.may_renew(now);
             return Lookup::Fresh { response, age, renew };
         }
-        let failed_lately = self.failed.is_some_and(|at| now.since(at) < FAILURE_RECHECK);
+        let failed_lately = self.failed.is_some_and(|at| now.since(at) < policy.recheck);
         let wait = match policy.serve_stale {
             ServeStale::AfterFailure { patience } if !failed_lately => Some(patience),
             ServeStale::Never | ServeStale::AtOnce | ServeStale::AfterFailure { .. } => None,

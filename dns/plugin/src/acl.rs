@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use hickory_proto::op::{Query, ResponseCode};
 use podway_dns_corefile::plugin::{self, AclAction, AclRule, ExtendedError};
+use podway_dns_corefile::value::Zone;
 
 use crate::Reply;
 
@@ -25,10 +26,21 @@ pub struct Acl(Vec<plugin::Acl>);
 pub enum Decision {
     /// It is answered.
     Answer,
-    /// It is not answered but by this: REFUSED, or NOERROR without records.
-    Deny(Reply),
+    /// It is refused, by this reply.
+    Block(Reply),
+    /// It is answered as if there were nothing, by this reply.
+    Filter(Reply),
     /// It gets no reply at all.
     Drop,
+}
+
+/// What becomes of a query, and where that is said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ruling<'a> {
+    /// What becomes of it.
+    pub decision: Decision,
+    /// The zone whose rule decided; `None` where no rule fits.
+    pub zone: Option<&'a Zone>,
 }
 
 impl Acl {
@@ -39,18 +51,22 @@ impl Acl {
 
     /// Decides about a question of a client.
     #[must_use]
-    pub fn decide(&self, question: &Query, client: IpAddr) -> Decision {
+    pub fn decide(&self, question: &Query, client: IpAddr) -> Ruling<'_> {
         // A client that comes by IPv4 to a socket of IPv6 is one of IPv4.
         let client = client.to_canonical();
-        let zones = |acl: &&plugin::Acl| acl.zones.iter().any(|zone| zone.contains(&question.name));
-        let mut rules = self.0.iter().filter(zones).flat_map(|acl| &acl.rules);
-        let rule = rules.find(|rule| fits(rule, question, client));
-        match rule.map_or(AclAction::Allow, |rule| rule.action) {
+        let ruling = self.0.iter().find_map(|acl| {
+            let around = acl.zones.iter().filter(|zone| zone.contains(&question.name));
+            let zone = around.max_by_key(|zone| zone.name().iter().len())?;
+            let rule = acl.rules.iter().find(|rule| fits(rule, question, client))?;
+            Some((rule.action, zone))
+        });
+        let decision = match ruling.map_or(AclAction::Allow, |(action, _)| action) {
             AclAction::Allow => Decision::Answer,
-            AclAction::Block => Decision::Deny(denial(ResponseCode::Refused, BLOCKED)),
-            AclAction::Filter => Decision::Deny(denial(ResponseCode::NoError, FILTERED)),
+            AclAction::Block => Decision::Block(denial(ResponseCode::Refused, BLOCKED)),
+            AclAction::Filter => Decision::Filter(denial(ResponseCode::NoError, FILTERED)),
             AclAction::Drop => Decision::Drop,
-        }
+        };
+        Ruling { decision, zone: ruling.map(|(_, zone)| zone) }
     }
 }
 
@@ -82,11 +98,12 @@ mod tests {
             let Plugin::Acl(acl) = plugin else { panic!("{plugin:?}") };
             acl
         });
-        let decision = Acl::new(acls).decide(&question(name, record_type), client.parse().unwrap());
-        match decision {
+        let acl = Acl::new(acls);
+        let ruling = acl.decide(&question(name, record_type), client.parse().unwrap());
+        match ruling.decision {
             Decision::Answer => "answer",
             Decision::Drop => "drop",
-            Decision::Deny(reply) => {
+            Decision::Block(reply) | Decision::Filter(reply) => {
                 let code = reply.extended_error.unwrap().code;
                 match (reply.rcode, code, reply.answers.len()) {
                     (ResponseCode::Refused, BLOCKED, 0) => "block",

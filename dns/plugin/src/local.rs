@@ -83,6 +83,12 @@ impl Local {
         Some(Reply { authorities, ..Reply::empty(rcode) })
     }
 
+    /// Whether `name` means this machine only by its search path, as `localhost.example` does.
+    #[must_use]
+    pub fn is_of_search_path(self, name: &Name) -> bool {
+        self.kind(name) == Some(Kind::Alias)
+    }
+
     /// What `name` is to this machine; `None` for nothing.
     fn kind(self, name: &Name) -> Option<Kind> {
         let labels: Vec<Vec<u8>> = name.iter().map(<[u8]>::to_ascii_lowercase).collect();

@@ -32,15 +32,24 @@ struct Filling<'q> {
     captures: Option<Captures<'q>>,
 }
 
+/// A template that was for a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Matched<'t> {
+    /// Its zone.
+    pub zone: &'t Zone,
+    /// The section and the text of what could not be made a record, if anything.
+    pub failed: Option<(&'static str, &'t TemplateText)>,
+}
+
 impl Templates {
     /// The templates of these lines, in their order.
     pub fn new<'c>(lines: impl IntoIterator<Item = &'c plugin::Template>) -> Self {
         Self(lines.into_iter().cloned().map(Arc::new).collect())
     }
 
-    /// Answers a question of `client`.
+    /// Answers a question of `client`; tells the template that was for it, if one was.
     #[must_use]
-    pub fn answer(&self, question: &Query, client: IpAddr) -> Outcome {
+    pub fn answer(&self, question: &Query, client: IpAddr) -> (Outcome, Option<Matched<'_>>) {
         let mut name = None;
         for template in &self.0 {
             let Some(zone) = fits(template, question) else { continue };
@@ -50,13 +59,16 @@ impl Templates {
                 if template.fallthrough.covers(&question.name) {
                     continue;
                 }
-                return Outcome::Reply(Reply::failure());
+                return (Outcome::Reply(Reply::failure()), None);
             }
             let filling = Filling { question, name, zone, client, captures };
             // What a name cannot be made a record of is an error of the template.
-            return Outcome::Reply(reply(template, &filling).unwrap_or_else(Reply::failure));
+            let made = reply(template, &filling);
+            let failed = made.as_ref().err().copied();
+            let reply = made.unwrap_or_else(|_failed| Reply::failure());
+            return (Outcome::Reply(reply), Some(Matched { zone, failed }));
         }
-        Outcome::Next
+        (Outcome::Next, None)
     }
 }
 
@@ -70,24 +82,30 @@ fn fits<'t>(template: &'t plugin::Template, question: &Query) -> Option<&'t Zone
     zones.max_by_key(|zone| zone.name().iter().len()).filter(|_zone| class && record_type)
 }
 
-/// The reply of a template; `None` if what it makes is no record.
-fn reply(template: &plugin::Template, filling: &Filling<'_>) -> Option<Reply> {
+/// The reply of a template.
+///
+/// # Errors
+/// The section and the text of what makes no record.
+fn reply<'t>(
+    template: &'t plugin::Template,
+    filling: &Filling<'_>,
+) -> Result<Reply, (&'static str, &'t TemplateText)> {
     if template.rcode == ResponseCode::ServFail {
         let extended_error = template.extended_error.clone();
-        return Some(Reply { extended_error, ..Reply::failure() });
+        return Ok(Reply { extended_error, ..Reply::failure() });
     }
-    let records = |texts: &[TemplateText]| -> Option<Vec<Record>> {
-        texts.iter().map(|text| filling.record(text)).collect()
+    let records = |section, texts: &'t [TemplateText]| -> Result<Vec<Record>, _> {
+        texts.iter().map(|text| filling.record(text).ok_or((section, text))).collect()
     };
     let mut reply = Reply {
-        answers: records(&template.answer)?,
-        authorities: records(&template.authority)?,
-        additionals: records(&template.additional)?,
+        answers: records("answer", &template.answer)?,
+        authorities: records("authority", &template.authority)?,
+        additionals: records("additional", &template.additional)?,
         extended_error: template.extended_error.clone(),
         ..Reply::empty(template.rcode)
     };
     reply.spell_as(&filling.question.name);
-    Some(reply)
+    Ok(reply)
 }
 
 impl Filling<'_> {

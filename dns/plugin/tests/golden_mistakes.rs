@@ -9,13 +9,17 @@
     reason = "a test that cannot go on fails; the crate is pure, its tests read their data"
 )]
 
-use std::fs;
+#[path = "../../corefile/tests/support/rows.rs"]
+mod rows;
+
 use std::path::Path;
 
 use hickory_proto::rr::Name;
-use podway_dns_corefile::{Lenience, MemorySources, Mistake, SourceError, read};
+use podway_dns_corefile::{Lenience, MemorySources, SourceError, read};
 use podway_dns_plugin::hosts::Hosts;
 use podway_dns_plugin::zone_file::parse;
+
+use self::rows::lines;
 
 /// Files that rows include.
 fn include(path: &str) -> Result<Vec<u8>, SourceError> {
@@ -25,11 +29,6 @@ fn include(path: &str) -> Result<Vec<u8>, SourceError> {
         "unreadable" => Err(SourceError::Unreadable { reason: "permission denied".to_owned() }),
         _ => Err(SourceError::Missing),
     }
-}
-
-/// Findings, one a line.
-fn lines(found: &[Mistake], mark: &str) -> String {
-    found.iter().map(|mistake| format!("{mark}{mistake}\n")).collect()
 }
 
 /// What is said about a zone file of `example`.
@@ -50,33 +49,7 @@ fn of_hosts(text: &str) -> String {
 
 /// Compares all rows of a golden file with what is said now.
 fn compare(name: &str, said: fn(&str) -> String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
-    let golden = fs::read_to_string(&path).unwrap();
-    let mut found = Vec::new();
-    let mut differing = Vec::new();
-    for row in golden.trim_end().split("\n\n") {
-        let marked = row.lines().filter(|line| line.starts_with('>'));
-        let text: String = marked
-            .clone()
-            .map(|line| format!("{}\n", line.strip_prefix("> ").unwrap_or_default()))
-            .collect();
-        let marked: String = marked.map(|line| format!("{line}\n")).collect();
-        let now = format!("{marked}{}", said(&text));
-        if now.trim_end() != row {
-            differing.push(now.clone());
-        }
-        found.push(now);
-    }
-    if std::env::var_os("PODWAY_BLESS").is_some() {
-        fs::write(&path, found.join("\n")).unwrap();
-        return;
-    }
-    assert!(found.len() > 10, "{} rows", found.len());
-    assert!(
-        differing.is_empty(),
-        "now:\n{}\n`cargo xtask bless` rewrites the golden file",
-        differing.join("\n")
-    );
+    rows::compare(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name), 10, said);
 }
 
 #[test]

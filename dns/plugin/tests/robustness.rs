@@ -17,6 +17,7 @@ const PIECES: &[&[u8]] = &[
     b"$ORIGIN ",
     b"$TTL ",
     b"$INCLUDE db\n",
+    b"$INCLUDE more\n",
     b"@",
     b" A ",
     b" NS ",

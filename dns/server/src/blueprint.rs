@@ -30,7 +30,7 @@ use thiserror::Error;
 
 use self::reports::Reports;
 use crate::forward::Fleet;
-use crate::metrics::{AtWork, Enabled, Metrics};
+use crate::metrics::{AtWork, Enabled, Metrics, server_label};
 use crate::resolv_conf::is_own;
 use crate::server::Point;
 use crate::site::Site;
@@ -55,6 +55,9 @@ pub struct Ground<'g> {
     pub everywhere: &'g [IpAddr],
     /// The addresses of this machine, each with the name of its interface.
     pub interfaces: &'g [(String, IpAddr)],
+    /// Addresses beside those that are answered in the place of another server: whoever on this machine
+    /// asks them asks this one.
+    pub intercepted: &'g [IpAddr],
     /// UDP sockets of each address, unless a block says otherwise.
     pub workers: NonZeroUsize,
     /// Gives the index of a zone, which somebody keeps up to date.
@@ -119,7 +122,7 @@ impl Blueprint {
         let streams = listen::streams(config);
         let site = |(point, blocks): (Point, _)| {
             let streams = streams(&point);
-            (point, Arc::new(Site::new(blocks, streams)))
+            (point, Arc::new(Site::new(blocks, streams, ground.metrics)))
         };
         Ok(Self { listeners: sites.into_iter().map(site).collect(), fleets, notes, at_work })
     }
@@ -143,8 +146,7 @@ fn show(
     (zones, block): (&[Name], &ServerBlock),
     signer: Option<&Arc<Signer>>,
 ) {
-    let scheme = if point.tls.is_some() { "tls" } else { "dns" };
-    let server = format!("{scheme}://{}", point.address);
+    let server = server_label(point.address, point.tls.is_some());
     for zone in zones {
         let names = block.plugins.iter().map(|placed| placed.plugin.name());
         at_work.enabled.extend(names.map(|name| Enabled {

@@ -14,6 +14,7 @@ use hickory_proto::rr::RData;
 use hickory_proto::rr::rdata::opt::EdnsOption;
 
 use crate::handler::replied;
+use crate::metrics::LabelText;
 use crate::query::{CD, Query, Question, RD};
 use crate::reply::{Body, Policy};
 use crate::respond::{Replied, Source, Transport, envelope};
@@ -55,6 +56,10 @@ pub(crate) struct Next<'a> {
 pub(crate) struct Context {
     /// The server blocks of the address that was asked.
     pub(crate) site: Arc<Site>,
+    /// That address.
+    pub(crate) local: SocketAddr,
+    /// It as metrics call it.
+    pub(crate) server: LabelText,
     /// Who asks.
     pub(crate) client: SocketAddr,
     /// By what means.
@@ -114,10 +119,10 @@ impl Context {
         if self.depth >= DEEPEST {
             return refused(ResponseCode::ServFail);
         }
-        let Some(block) = self.site.block_of(&asked.question) else {
+        let Some(served) = self.site.served(&asked.question) else {
             return refused(ResponseCode::Refused);
         };
-        let block = Arc::clone(block);
+        let block = Arc::clone(&served.block);
         let context = Self { depth: self.depth + 1, ..self.clone() };
         let saying: Saying<'_> = Box::pin(async move { block.say(asked, &context).await });
         saying.await

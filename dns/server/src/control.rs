@@ -97,6 +97,7 @@ impl Further {
         let mut listener = Listener::new(point, (sockets, Cover::None), site, shared);
         let mut tasks = JoinSet::new();
         listener.start(&mut tasks);
+        listener.handler().site().is_elsewhere_too();
         self.0.retain(|handler| handler.strong_count() > 0);
         self.0.push(Arc::downgrade(listener.handler()));
         Ok(Listening { listener, tasks })

@@ -14,12 +14,14 @@
 //! | `outgoing` | pure: the query as it goes out, and which replies belong to it |
 //! | `transport` | UDP, TCP and TLS |
 //! | `follow` | upstreams from files that change |
+//! | `loops` | upstreams that lead back here |
 //! | `metrics` | counters |
 
 pub(crate) mod config;
 mod flights;
 mod follow;
 mod kept;
+mod loops;
 pub(crate) mod metrics;
 mod outgoing;
 mod race;
@@ -39,8 +41,10 @@ use hickory_proto::op::Message;
 use podway_dns_cache::{Key, KeyFlags, OptOut, Request, Response, Ttls};
 use tokio::sync::{mpsc, watch};
 
-use self::config::ForwardConfig;
+use self::config::{ForwardConfig, LoopDetection};
 pub use self::follow::Follow;
+pub(crate) use self::loops::LOOP_TYPE;
+use self::loops::Loops;
 use self::metrics::ForwardMetrics;
 use self::transport::Network;
 pub use self::transport::TlsError;
@@ -101,6 +105,8 @@ pub(crate) struct Forwarders {
     /// In the order in which they are asked.
     routes: Vec<Arc<Forwarder>>,
     renewals: Mutex<mpsc::Receiver<(usize, Key)>>,
+    /// `None`: nobody wants to know.
+    loops: Option<Loops>,
 }
 
 /// Forwarders with the work that goes on beside the queries.
@@ -147,7 +153,8 @@ impl Fleet {
     pub(crate) fn start(&self) {
         if !self.configs.is_empty() && !self.started.swap(true, Ordering::Relaxed) {
             let stop = Stop::of(&self.stop);
-            tokio::spawn(Arc::clone(&self.forwarders).serve(stop));
+            tokio::spawn(Arc::clone(&self.forwarders).serve(stop.clone()));
+            tokio::spawn(Arc::clone(&self.forwarders).avoid_loops(stop));
         }
     }
 }
@@ -165,12 +172,15 @@ impl Forwarders {
         metrics: &ForwardMetrics,
     ) -> Result<Self, TlsError> {
         let (queue, renewals) = mpsc::channel(RENEWALS);
+        let wanted = configs.iter().any(|config| config.loops == LoopDetection::On);
+        let loops = wanted.then(Loops::default);
         let routes = configs.into_iter().enumerate().map(|(place, config)| {
             let dial = Arc::new(Network::new(&config)?);
             let renewals = Renewals { place, queue: queue.clone() };
             Forwarder::new(config, own, dial, renewals, metrics).map(Arc::new)
         });
-        Ok(Self { routes: routes.collect::<Result<_, _>>()?, renewals: Mutex::new(renewals) })
+        let routes = routes.collect::<Result<_, _>>()?;
+        Ok(Self { routes, renewals: Mutex::new(renewals), loops })
     }
 
     /// Whether there is anybody to ask, now or perhaps later.
@@ -205,6 +215,13 @@ impl Forwarders {
         self.routes.iter().any(|route| !route.next.is_never())
     }
 
+    /// Says that upstreams may lead elsewhere than before.
+    pub(crate) fn perhaps_loops(&self) {
+        if let Some(loops) = &self.loops {
+            loops.perhaps_changed();
+        }
+    }
+
     /// Renews what is kept and follows the files that name upstreams, until `stop`.
     pub(crate) async fn serve(self: Arc<Self>, mut stop: Stop) {
         let (_none, nothing) = mpsc::channel(1);
@@ -216,8 +233,9 @@ impl Forwarders {
                 () = stop.ordered() => return,
                 Some((place, key)) = renewals.recv() => self.routes[place].renew(&key),
                 () = follow.perhaps_changed() => {
-                    for route in &self.routes {
-                        route.update();
+                    let changed = self.routes.iter().filter(|route| route.update()).count();
+                    if changed > 0 {
+                        self.perhaps_loops();
                     }
                 }
             }
@@ -273,7 +291,11 @@ fn key(query: &Query) -> Key {
         recursion_desired: query.flags & RD != 0,
     };
     let question = &query.question;
-    Key::new(question.name.iter(), question.qtype.into(), question.class, flags)
+    let key = Key::new(question.name.iter(), question.qtype.into(), question.class, flags);
+    match &query.onward {
+        Some(options) => key.with_options(options),
+        None => key,
+    }
 }
 
 /// Locks; what is kept inside is whole at any time, also after a panic.

@@ -18,14 +18,14 @@ use self::later::{Pending, Staged};
 use crate::chain::{Context, Delivery};
 use crate::clients::{Admission, Clients};
 use crate::forward::Begun;
-use crate::metrics::{Entrance, Exchange, Metrics};
+use crate::metrics::{Entrance, Exchange, LabelText, Metrics, ZoneLabel, server_label};
 use crate::observe::Seen;
 use crate::query::{Parsed, Query, parse};
 use crate::reply::{Body, Policy};
 use crate::respond::{
     Ask, Decision, Errand, Replied, Source, Transport, decide, envelope, refusal, refuse_malformed,
 };
-use crate::site::{Block, Site, Way};
+use crate::site::{Block, Served, Site, Way};
 
 /// Answers for all transports of one address.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(crate) struct Handler {
     site: ArcSwap<Site>,
     /// The address that is answered at.
     server: SocketAddr,
+    /// It as metrics call it.
+    label: LabelText,
     clients: Arc<Clients>,
     metrics: Metrics,
 }
@@ -53,8 +55,8 @@ pub(crate) struct Arrival<'m> {
 /// What became of a message so far.
 #[derive(Debug)]
 pub(crate) enum Handled {
-    /// The reply stands in the buffer; the transport records it.
-    Reply(Replied),
+    /// The reply stands in the buffer; the transport records it for this zone.
+    Reply(Replied, ZoneLabel),
     /// The reply needs others.
     Later(Box<Later>),
     /// There is no reply.
@@ -65,14 +67,15 @@ pub(crate) enum Handled {
 const NOBODY: Policy = Policy { udp_payload_octets: 1232, recursion: false };
 
 impl Handler {
-    /// Answers at `server` for `site`.
+    /// Answers at `server`, by TLS or not, for `site`.
     pub(crate) fn new(
         site: Arc<Site>,
-        server: SocketAddr,
+        (server, by_tls): (SocketAddr, bool),
         clients: Arc<Clients>,
         metrics: Metrics,
     ) -> Self {
-        Self { site: ArcSwap::new(site), server, clients, metrics }
+        let label = LabelText::from(&*server_label(server, by_tls));
+        Self { site: ArcSwap::new(site), server, label, clients, metrics }
     }
 
     /// The address that is answered at.
@@ -113,43 +116,49 @@ impl Handler {
             let Parsed::Query(query) = parse(message) else { return Handled::Silence };
             let mut body = Body::empty(ResponseCode::ServFail, false);
             envelope(&query, transport, NOBODY).encode(&mut body, out);
-            Handled::Reply(replied(&query, body.rcode, Source::Zone))
+            Handled::Reply(replied(&query, body.rcode, Source::Zone), ZoneLabel::DROPPED)
         })
     }
 
     /// Answers now, or begins to ask those who know.
     fn answer(&self, site: &Arc<Site>, arrival: Arrival<'_>, out: &mut Vec<u8>) -> Handled {
         let Arrival { message, transport, .. } = arrival;
-        if let Some((block, replied)) = site.reply_directly(message, transport, out) {
-            self.see(block, &arrival, replied.source, out);
-            return Handled::Reply(replied);
+        if let Some((served, replied)) = site.reply_directly(message, transport, out) {
+            self.see(&served.block, &arrival, replied.source, out);
+            return Handled::Reply(replied, served.label);
         }
         let query = match parse(message) {
             Parsed::Silence => return Handled::Silence,
             Parsed::Malformed(malformed) => {
-                return Handled::Reply(refuse_malformed(malformed, out));
+                return Handled::Reply(refuse_malformed(malformed, out), ZoneLabel::DROPPED);
             }
             Parsed::Query(query) => query,
         };
-        let Some(block) = site.block_of(&query.question) else {
-            let rcode = refusal(&query).unwrap_or(ResponseCode::Refused);
-            envelope(&query, transport, NOBODY).encode(&mut Body::empty(rcode, false), out);
-            return Handled::Reply(replied(&query, rcode, Source::Protocol));
+        let nobody = |query: &Query, rcode, out: &mut Vec<u8>| {
+            envelope(query, transport, NOBODY).encode(&mut Body::empty(rcode, false), out);
+            Handled::Reply(replied(query, rcode, Source::Protocol), ZoneLabel::DROPPED)
         };
+        if site.came_back(&query.question) {
+            return nobody(&query, ResponseCode::ServFail, out);
+        }
+        let Some(served) = site.served(&query.question) else {
+            return nobody(&query, refusal(&query).unwrap_or(ResponseCode::Refused), out);
+        };
+        let block = &served.block;
         let handled = match (&block.way, refusal(&query)) {
             (_, Some(rcode)) => {
                 let mut body = Body::empty(rcode, false);
                 envelope(&query, transport, block.policy).encode(&mut body, out);
-                Handled::Reply(replied(&query, rcode, Source::Protocol))
+                Handled::Reply(replied(&query, rcode, Source::Protocol), served.label)
             }
             (Way::Plain(zone), None) => {
                 let index = zone.as_ref().map(|zone| zone.load());
                 let decision = decide(index.as_deref().map(AsRef::as_ref), &query);
-                self.decided(site, block, (query, decision), arrival, out)
+                self.decided(site, served, (query, decision), arrival, out)
             }
-            (Way::Staged, None) => self.staged(site, block, query, arrival, out),
+            (Way::Staged, None) => self.staged(site, served, query, arrival, out),
         };
-        if let Handled::Reply(replied) = &handled {
+        if let Handled::Reply(replied, _) = &handled {
             self.see(block, &arrival, replied.source, out);
         }
         handled
@@ -159,31 +168,31 @@ impl Handler {
     fn decided(
         &self,
         site: &Arc<Site>,
-        block: &Arc<Block>,
+        served: &Served,
         (query, decision): (Query, Decision),
         arrival: Arrival<'_>,
         out: &mut Vec<u8>,
     ) -> Handled {
-        let transport = arrival.transport;
+        let (block, transport) = (&served.block, arrival.transport);
         let errand = match decision {
             Decision::Reply(mut body, source) => {
                 envelope(&query, transport, block.policy).encode(&mut body, out);
-                return Handled::Reply(replied(&query, body.rcode, source));
+                return Handled::Reply(replied(&query, body.rcode, source), served.label);
             }
             // Another block may know where the alias leads.
             Decision::Ask(Errand::Follow(_)) if !site.has_one_block() => {
-                return self.staged(site, block, query, arrival, out);
+                return self.staged(site, served, query, arrival, out);
             }
             Decision::Ask(errand) => errand,
         };
         let ask = Ask { query, errand };
         match block.fleet.forwarders().begin(&ask.asked()) {
             Begun::Reply(given) => {
-                Handled::Reply(ask.pass_on(&given, block.policy, transport, out))
+                Handled::Reply(ask.pass_on(&given, block.policy, transport, out), served.label)
             }
             Begun::Wait(waiting) => {
                 let pending = Pending::Upstream { ask, waiting: *waiting };
-                Handled::Later(Box::new(Later::new(Arc::clone(block), arrival, pending)))
+                Handled::Later(Box::new(Later::new(served, arrival, pending)))
             }
         }
     }
@@ -192,21 +201,26 @@ impl Handler {
     fn staged(
         &self,
         site: &Arc<Site>,
-        block: &Arc<Block>,
+        served: &Served,
         query: Query,
         arrival: Arrival<'_>,
         out: &mut Vec<u8>,
     ) -> Handled {
         let Arrival { client, transport, .. } = arrival;
         let edns = query.opt.and_then(|_| Message::from_vec(arrival.message).ok()?.edns);
-        let context = Context { site: Arc::clone(site), client, transport, edns, depth: 0 };
+        let (site, local, server) = (Arc::clone(site), self.server, self.label.clone());
+        let context = Context { site, local, server, client, transport, edns, depth: 0 };
+        let block = &served.block;
         let mut staged = Staged::begin(Arc::clone(block), query, context);
         match staged.try_now() {
             Some(said) if said.delivery == Delivery::Never => Handled::Silence,
-            Some(said) => Handled::Reply(said.write(staged.query(), block.policy, transport, out)),
+            Some(said) => {
+                let replied = said.write(staged.query(), block.policy, transport, out);
+                Handled::Reply(replied, served.label)
+            }
             None => {
                 let pending = Pending::Staged(staged);
-                Handled::Later(Box::new(Later::new(Arc::clone(block), arrival, pending)))
+                Handled::Later(Box::new(Later::new(served, arrival, pending)))
             }
         }
     }
@@ -250,7 +264,7 @@ impl Handler {
     /// Waits for the others, writes the reply into `out` and records it; `out` stays empty where the
     /// client gets none.
     pub(crate) async fn finish(&self, later: Later, entrance: &Entrance, out: &mut Vec<u8>) {
-        let Later { block, pending, client, request_octets, received, message } = later;
+        let Later { block, zone, pending, client, request_octets, received, message } = later;
         let transport = entrance.transport;
         let replied = match pending {
             Pending::Upstream { ask, waiting } => {
@@ -269,7 +283,14 @@ impl Handler {
         let arrival = Arrival { message: &message, client, transport, received };
         self.see(&block, &arrival, replied.source, out);
         let client = client.ip();
-        entrance.record(&Exchange { replied, client, request_octets, response_octets, duration });
+        entrance.record(&Exchange {
+            replied,
+            zone,
+            client,
+            request_octets,
+            response_octets,
+            duration,
+        });
     }
 }
 

@@ -70,13 +70,14 @@ pub use blueprint::{Blueprint, Ground, NotServed};
 pub use config::{ClientLimits, ServerConfig, StreamLimits};
 pub use control::{Control, Listening};
 pub use forward::config::{
-    AllUnhealthy, ForwardConfig, ForwardLimits, HealthCheck, Keep, MixedCase, NextOn, Protocol,
-    Selection, ShownTtl, StreamReuse, Target, TlsIdentity, TlsTrust, Upstream, UpstreamError,
+    AllUnhealthy, ForwardConfig, ForwardLimits, HealthCheck, Keep, LoopDetection, MixedCase,
+    NextOn, Protocol, Selection, ShownTtl, StreamReuse, Target, TlsIdentity, TlsTrust, Upstream,
+    UpstreamError,
 };
 pub use forward::{Follow, TlsError};
 pub use listen::ListenError;
 pub use metrics::Metrics;
-pub use podway_dns_cache::{CachePolicy, Prefetch, ServeStale, TtlRange};
+pub use podway_dns_cache::{CachePolicy, Preference, Prefetch, ServeStale, TtlRange};
 pub use query::{Query, QueryOpt, Question};
 pub use reply::Policy;
 pub use respond::{Outcome, Transport, respond};

@@ -1,24 +1,27 @@
 //! Counts what the server does, under the names of CoreDNS where the meaning is the same.
 //!
-//! Existing dashboards read these. As in CoreDNS's default configuration all names are served by
-//! one block, the root, so the label `zone` is `.`, or `dropped` for what no zone was asked for; the
-//! label `plugin` tells answers of the zone (`kubernetes`) from those of upstreams (`forward`).
+//! Existing dashboards read these. The label `zone` is the zone of the server block, or `dropped` for
+//! what is for none; `view` is always empty, for there are no views; `plugin` tells answers of the
+//! zone (`kubernetes`) from those of upstreams (`forward`).
 
 mod exchanges;
 mod exposition;
 mod labels;
 mod plugins;
+mod stages;
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
+use hickory_proto::rr::Name;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
-pub(crate) use self::exchanges::{Exchange, Recorder};
+pub(crate) use self::exchanges::{Exchange, Recorder, ZoneLabel};
 use self::exposition::Exchanges;
-pub(crate) use self::labels::{rcode_label, rcode_place};
+pub(crate) use self::labels::{LabelText, rcode_label, rcode_place};
 pub(crate) use self::plugins::{AtWork, Enabled, Plugins};
+pub(crate) use self::stages::StageMetrics;
 use crate::forward::metrics::ForwardMetrics;
 use crate::respond::Transport;
 
@@ -28,12 +31,18 @@ pub struct Metrics {
     exchanges: Exchanges,
     forward: ForwardMetrics,
     plugins: Plugins,
+    stages: StageMetrics,
     panics: Counter,
-    searches: Counter,
     clients_limited: Counter,
     strangers: Counter,
     receive_errors: Counter,
     send_errors: Counter,
+}
+
+/// The address `server` as the label of that name has it.
+pub(crate) fn server_label(server: SocketAddr, by_tls: bool) -> String {
+    let scheme = if by_tls { "tls" } else { "dns" };
+    format!("{scheme}://{server}")
 }
 
 /// The address that messages are received at, and by what means; for replies that several tasks
@@ -53,7 +62,7 @@ impl Entrance {
 
     /// Makes the entrance for TLS at `address`.
     pub(crate) fn by_tls(metrics: &Metrics, address: SocketAddr) -> Self {
-        let (server, transport) = (format!("tls://{address}"), Transport::Tcp);
+        let (server, transport) = (server_label(address, true), Transport::Tcp);
         let recorder = metrics.exchanges.recorder(server, transport);
         Self { transport, recorder: Mutex::new(recorder) }
     }
@@ -70,12 +79,8 @@ impl Metrics {
         registry.register_collector(Box::new(self.exchanges.clone()));
         self.forward.register(registry);
         registry.register_collector(Box::new(self.plugins.clone()));
+        self.stages.register(registry);
         registry.register("coredns_panics", "Panics while answering", self.panics.clone());
-        registry.register(
-            "coredns_autopath_success",
-            "Queries answered with what the rest of the client's search path finds",
-            self.searches.clone(),
-        );
         registry.register(
             "podway_dns_client_limited",
             "Queries and connections dropped because their client has too many",
@@ -100,7 +105,17 @@ impl Metrics {
 
     /// Makes counters for one writer at `address`, resolved once and for all.
     pub(crate) fn recorder(&self, address: SocketAddr, transport: Transport) -> Recorder {
-        self.exchanges.recorder(format!("dns://{address}"), transport)
+        self.exchanges.recorder(server_label(address, false), transport)
+    }
+
+    /// The zone `name` as counters know it.
+    pub(crate) fn zone(&self, name: &Name) -> ZoneLabel {
+        self.exchanges.zone(&name.to_lowercase().to_ascii())
+    }
+
+    /// What counts what plugins do.
+    pub(crate) fn stages(&self) -> &StageMetrics {
+        &self.stages
     }
 
     /// What shows plugins.
@@ -116,11 +131,6 @@ impl Metrics {
     /// Records a panic that was caught.
     pub(crate) fn panicked(&self) {
         self.panics.inc();
-    }
-
-    /// Records a query that was answered by way of its client's search path.
-    pub(crate) fn search_succeeded(&self) {
-        self.searches.inc();
     }
 
     /// Records a query or connection that was dropped because its client has too many.

@@ -4,6 +4,8 @@
 //! RFC 8906 §3). Records other than OPT are stepped over, not decoded: nothing in them changes an
 //! answer, so nothing in them can make a query malformed.
 
+use std::sync::Arc;
+
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
@@ -70,6 +72,8 @@ pub struct Query {
     pub(crate) question_end: usize,
     /// OPT, if the client speaks EDNS.
     pub opt: Option<QueryOpt>,
+    /// Options of OPT that upstreams get with the question, in wire form.
+    pub(crate) onward: Option<Arc<[u8]>>,
 }
 
 /// A message that gets an error and no further thought.
@@ -122,7 +126,7 @@ pub(crate) fn parse(message: &[u8]) -> Parsed {
         return malformed(ResponseCode::FormErr, None);
     };
     match read_opt(&mut decoder, answers + authorities, additionals) {
-        Ok(opt) => Parsed::Query(Query { id, flags, question, question_end, opt }),
+        Ok(opt) => Parsed::Query(Query { id, flags, question, question_end, opt, onward: None }),
         Err(Unreadable) => malformed(ResponseCode::FormErr, Some(question)),
     }
 }

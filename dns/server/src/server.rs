@@ -141,7 +141,7 @@ impl Server {
         };
         let block = Arc::new(Block::usual(zone, policy, fleet));
         let root = hickory_proto::rr::Name::root();
-        let site = Arc::new(Site::new(vec![(vec![root], block)], config.streams));
+        let site = Arc::new(Site::new(vec![(vec![root], block)], config.streams, &metrics));
         let shared = Shared::new(config.clients, metrics);
         let listeners = sockets
             .into_iter()

@@ -17,8 +17,9 @@ use crate::chain::kubernetes::Kubernetes;
 use crate::chain::{Context, Next, Said, Stage};
 use crate::config::StreamLimits;
 use crate::direct::{PlainQuery, reply};
-use crate::forward::Fleet;
+use crate::forward::{Fleet, LOOP_TYPE};
 use crate::keeper::Keeper;
+use crate::metrics::{Metrics, ZoneLabel};
 use crate::observe::Observers;
 use crate::query::{Query, Question};
 use crate::reply::Policy;
@@ -27,10 +28,20 @@ use crate::respond::{Replied, Transport};
 /// Everything that is answered at one address.
 #[derive(Debug)]
 pub(crate) struct Site {
-    /// Blocks by zone, the longest zones first.
-    zones: Vec<(AskedName, Arc<Block>)>,
+    /// Zones with their blocks, the longest first.
+    zones: Vec<Served>,
     /// Limits of streams.
     pub(crate) streams: StreamLimits,
+}
+
+/// A zone that a block answers for.
+#[derive(Debug)]
+pub(crate) struct Served {
+    zone: AskedName,
+    /// The zone as metrics call it.
+    pub(crate) label: ZoneLabel,
+    /// The block.
+    pub(crate) block: Arc<Block>,
 }
 
 /// One server block at work.
@@ -64,7 +75,7 @@ pub(crate) enum Way {
 }
 
 /// Lets plain questions through that no plugin but `kubernetes` has anything to say to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct DirectGate {
     /// Types that some plugin looks at.
     pub(crate) except: Vec<RecordType>,
@@ -78,6 +89,20 @@ pub(crate) struct DirectGate {
     pub(crate) without_options: bool,
     /// Whether some plugin looks at queries with the DO bit.
     pub(crate) without_dnssec: bool,
+}
+
+impl Default for DirectGate {
+    /// Lets all through but those that may be ours, on their way round a loop.
+    fn default() -> Self {
+        Self {
+            except: vec![LOOP_TYPE],
+            zones: Vec::new(),
+            shut: Vec::new(),
+            searches: false,
+            without_options: false,
+            without_dnssec: false,
+        }
+    }
 }
 
 impl DirectGate {
@@ -98,23 +123,40 @@ impl DirectGate {
 
 impl Site {
     /// Puts blocks together; of two for one zone the first counts.
-    pub(crate) fn new(blocks: Vec<(Vec<Name>, Arc<Block>)>, streams: StreamLimits) -> Self {
-        let mut zones: Vec<_> = blocks
-            .into_iter()
-            .flat_map(|(names, block)| {
-                names.into_iter().map(move |name| (AskedName::from(&name), Arc::clone(&block)))
-            })
-            .collect();
-        zones.sort_by_key(|(zone, _)| std::cmp::Reverse(zone.label_count()));
+    pub(crate) fn new(
+        blocks: Vec<(Vec<Name>, Arc<Block>)>,
+        streams: StreamLimits,
+        metrics: &Metrics,
+    ) -> Self {
+        let mut zones = Vec::new();
+        for (names, block) in blocks {
+            zones.extend(names.iter().map(|name| Served {
+                zone: AskedName::from(name),
+                label: metrics.zone(name),
+                block: Arc::clone(&block),
+            }));
+        }
+        zones.sort_by_key(|served| std::cmp::Reverse(served.zone.label_count()));
         Self { zones, streams }
     }
 
     /// Begins what goes on beside the queries, where nobody has.
     pub(crate) fn start(&self) {
-        for (_, block) in &self.zones {
+        for Served { block, .. } in &self.zones {
             block.fleet.start();
             block.keepers.iter().for_each(Keeper::start);
         }
+    }
+
+    /// Whether `question` was sent from here to find loops, and thus has come back.
+    pub(crate) fn came_back(&self, question: &Question) -> bool {
+        let sent = |served: &Served| served.block.fleet.forwarders().came_back(&question.name);
+        question.qtype == LOOP_TYPE && self.zones.iter().any(sent)
+    }
+
+    /// Says that queries are answered at one more address, to which upstreams may lead.
+    pub(crate) fn is_elsewhere_too(&self) {
+        self.zones.iter().for_each(|served| served.block.fleet.forwarders().perhaps_loops());
     }
 
     /// The only block, if there is one.
@@ -122,18 +164,18 @@ impl Site {
         self.zones.len() == 1
     }
 
-    /// The block that answers `question`.
+    /// The zone, with its block, that `question` is answered for.
     ///
     /// The DS record of a zone stands in the zone above (RFC 4035 §3.1.4.1), so it is asked of that
     /// block if there is one.
-    pub(crate) fn block_of(&self, question: &Question) -> Option<&Arc<Block>> {
+    pub(crate) fn served(&self, question: &Question) -> Option<&Served> {
         let name = AskedName::from(&question.name);
-        let mut within = self.zones.iter().filter(|(zone, _)| name.is_within(zone));
-        let (zone, block) = within.next()?;
-        if question.qtype == RecordType::DS && *zone == name {
-            return within.next().map_or(Some(block), |(_, above)| Some(above));
+        let mut within = self.zones.iter().filter(|served| name.is_within(&served.zone));
+        let own = within.next()?;
+        if question.qtype == RecordType::DS && own.zone == name {
+            return within.next().or(Some(own));
         }
-        Some(block)
+        Some(own)
     }
 
     /// Answers `message` into `out` straight from the index, if that says all there is to say.
@@ -142,19 +184,20 @@ impl Site {
         message: &[u8],
         transport: Transport,
         out: &mut Vec<u8>,
-    ) -> Option<(&Arc<Block>, Replied)> {
+    ) -> Option<(&Served, Replied)> {
         let query = PlainQuery::read(message)?;
-        let within = |(zone, _): &&(AskedName, Arc<Block>)| query.name().is_within(zone);
-        let (zone, block) = self.zones.iter().find(within)?;
-        if query.qtype() == RecordType::DS && zone == query.name() {
+        let within = |served: &&Served| query.name().is_within(&served.zone);
+        let served = self.zones.iter().find(within)?;
+        if query.qtype() == RecordType::DS && served.zone == *query.name() {
             return None;
         }
-        let (gate, zone) = block.direct.as_ref().filter(|(gate, _)| gate.admits(&query))?;
-        let replied = reply(&zone.load(), &query, transport, block.policy, out)?;
+        let Block { direct, policy, .. } = &*served.block;
+        let (gate, zone) = direct.as_ref().filter(|(gate, _)| gate.admits(&query))?;
+        let replied = reply(&zone.load(), &query, transport, *policy, out)?;
         if gate.searches && replied.rcode == ResponseCode::NXDomain {
             return None;
         }
-        Some((block, replied))
+        Some((served, replied))
     }
 }
 

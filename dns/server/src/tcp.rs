@@ -291,9 +291,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         let handled = self.guest.handler.handle(&self.guest.handler.site(), arrival, &mut reply);
         match handled {
             Handled::Silence => Ok(()),
-            Handled::Reply(replied) => {
+            Handled::Reply(replied, zone) => {
                 self.guest.entrance.record(&Exchange {
                     replied,
+                    zone,
                     client: client.ip(),
                     request_octets,
                     response_octets: reply.len(),

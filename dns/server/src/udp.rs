@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::endpoint::Endpoint;
 use crate::handler::{Arrival, Handled, Handler, Later};
-use crate::metrics::{Entrance, Exchange, Recorder};
+use crate::metrics::{Entrance, Exchange, Recorder, ZoneLabel};
 use crate::mmsg::{BATCH, Datagram, Path, Slot};
 use crate::respond::{Replied, Transport};
 use crate::server::Stop;
@@ -67,7 +67,7 @@ struct Worker {
 #[derive(Debug, Default)]
 struct ReplyRoom {
     octets: Vec<u8>,
-    reply: Option<(Replied, Path)>,
+    reply: Option<(Replied, ZoneLabel, Path)>,
 }
 
 /// Whether more datagrams may be waiting.
@@ -125,7 +125,7 @@ impl Worker {
                 Arrival { message, client: path.client, transport: Transport::Udp, received };
             match self.handler.handle(&site, arrival, &mut room.octets) {
                 Handled::Silence => {}
-                Handled::Reply(replied) => room.reply = Some((replied, path)),
+                Handled::Reply(replied, zone) => room.reply = Some((replied, zone, path)),
                 Handled::Later(later) => {
                     self.later.spawn(finish(
                         Arc::clone(&self.handler),
@@ -143,9 +143,12 @@ impl Worker {
     /// Records the replies to the first `count` datagrams, which all took so long.
     fn record(&mut self, count: usize, duration: Duration) {
         for (query, room) in self.queries[..count].iter().zip(&self.replies) {
-            if let (Some((message, _)), Some((replied, path))) = (query.datagram(), room.reply) {
+            if let (Some((message, _)), Some((replied, zone, path))) =
+                (query.datagram(), room.reply)
+            {
                 self.recorder.record(&Exchange {
                     replied,
+                    zone,
                     client: path.client.ip(),
                     request_octets: message.len(),
                     response_octets: room.octets.len(),
@@ -161,7 +164,7 @@ impl Worker {
             .replies
             .iter_mut()
             .filter_map(|room| {
-                let (_, path) = room.reply.take()?;
+                let (.., path) = room.reply.take()?;
                 Some(Datagram { octets: &room.octets, path })
             })
             .collect();

@@ -25,11 +25,11 @@ fn worker() -> Worker {
     let metrics = Metrics::default();
     let fleet = Fleet::new(Vec::new(), Vec::new(), metrics.forward(), &[]).unwrap();
     let block = Arc::new(Block::usual(zone, policy, fleet));
-    let site = Site::new(vec![(vec![Name::root()], block)], StreamLimits::default());
+    let site = Site::new(vec![(vec![Name::root()], block)], StreamLimits::default(), &metrics);
     let clients = Arc::new(Clients::new(ClientLimits::default(), std::time::Instant::now()));
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
-    let handler = Handler::new(Arc::new(site), address, clients, metrics);
+    let handler = Handler::new(Arc::new(site), (address, false), clients, metrics);
     socket.set_nonblocking(true).unwrap();
     Worker::new(Endpoint::new(socket).unwrap(), Arc::new(handler)).unwrap()
 }

@@ -11,7 +11,7 @@ use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{RData, Record, RecordType};
 use podway_dns_server::Transport;
 
-use self::support::corefile::Site;
+use self::support::corefile::{INTERCEPTED, Site};
 use self::support::{FakeUpstream, addresses, changed_zone, edns_query, local, query, reply_to};
 
 const KUBEADM: &str = include_str!("../../corefile/tests/data/kubeadm.Corefile");
@@ -408,4 +408,180 @@ async fn every_way_through_a_block_says_the_same() {
     for site in sites {
         site.running.stop().await;
     }
+}
+
+#[tokio::test]
+async fn upstream_that_asks_this_server_is_left_out() {
+    let good = FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await;
+    // One that passes everything on to whoever listens at this port, as a resolver of the host does.
+    let home = Arc::new(std::sync::OnceLock::<std::net::SocketAddr>::new());
+    let back = {
+        let home = Arc::clone(&home);
+        let relay = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        FakeUpstream::start(move |query, _| {
+            if let Some(home) = home.get() {
+                relay.send_to(&query.to_vec().unwrap(), home).unwrap();
+            }
+            Vec::new()
+        })
+        .await
+    };
+    let text = format!(
+        ".:PORT {{\n loop\n forward . {} {} {{\n policy sequential\n }}\n}}",
+        back.address, good.address
+    );
+    let site = Site::start(&text).await;
+    home.set(site.running.address).unwrap();
+    // It was silent before it knew whom to ask; another text makes the server look again.
+    site.replace(&text.replace("loop\n", "loop\n cache 60\n")).await.unwrap();
+    let found = format!("podway_dns_upstream_loops_total{{to=\"{}\"}} 1", back.address);
+    support::within("the loop to be found", async {
+        while !exposition(&site).contains(&found) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let before = back.seen().len();
+    for number in 0..20 {
+        let reply = ask(&site, &format!("n{number}.example.")).await;
+        assert_eq!(addresses(&reply), [Ipv4Addr::new(192, 0, 2, 1)]);
+    }
+    assert_eq!(back.seen().len(), before);
+    site.running.stop().await;
+}
+
+/// All metrics of a server as text.
+fn exposition(site: &Site) -> String {
+    let mut registry = prometheus_client::registry::Registry::default();
+    site.running.metrics.register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    text
+}
+
+#[tokio::test]
+async fn forwarding_to_an_address_that_is_intercepted_is_refused() {
+    let site = Site::start(".:PORT {\n forward . 192.0.2.1\n}").await;
+    let text = format!(".:PORT {{\n forward . 192.0.2.1 {INTERCEPTED}:PORT\n}}");
+    let refused = site.replace(&text).await.unwrap_err();
+    let place = format!("Corefile:2:2: forward: {INTERCEPTED}:{}", site.running.address.port());
+    assert!(refused.starts_with(&place) && refused.contains("would come back"), "{refused}");
+    // Another port is somebody else's.
+    site.replace(&format!(".:PORT {{\n forward . {INTERCEPTED}:1\n}}")).await.unwrap();
+    site.running.stop().await;
+}
+
+#[tokio::test]
+async fn options_that_a_rewrite_sets_go_to_upstreams_and_tell_answers_apart() {
+    let upstream = FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await;
+    let text = format!(
+        ".:PORT {{
+            rewrite continue edns0 local set 0xffee 0x61626364
+            rewrite continue edns0 local set 65001 {{server_port}}
+            rewrite edns0 subnet set 32 128
+            kubernetes cluster.local
+            forward . {}
+            cache 60
+        }}",
+        upstream.address
+    );
+    let site = Site::start(&text).await;
+    let mut question = edns_query(9, "www.example.com.", RecordType::A, 1232);
+    let options = question.edns.as_mut().unwrap().options_mut();
+    options.insert(EdnsOption::Unknown(10, b"a cookie".to_vec()));
+    for (client, queries) in [("127.0.0.1:0", 1), ("127.0.0.1:0", 1), ("127.0.0.2:0", 2)] {
+        let socket = tokio::net::UdpSocket::bind(client).await.unwrap();
+        socket.send_to(&question.to_vec().unwrap(), site.running.address).await.unwrap();
+        let mut buffer = [0; 1232];
+        let octets = support::within("a reply", socket.recv(&mut buffer)).await.unwrap();
+        let reply = Message::from_vec(&buffer[..octets]).unwrap();
+        assert_eq!(addresses(&reply), [Ipv4Addr::new(192, 0, 2, 1)]);
+        assert!(reply.edns.unwrap().options().as_ref().is_empty());
+        assert_eq!(upstream.seen().len(), queries, "{client}");
+    }
+    for (seen, last) in upstream.seen().iter().zip([1, 2]) {
+        let edns = seen.message().edns.unwrap();
+        let data = |code: u16| {
+            edns.option(EdnsCode::from(code)).map(|option| Vec::<u8>::try_from(option).unwrap())
+        };
+        assert_eq!(data(0xffee).unwrap(), b"abcd");
+        assert_eq!(data(65001).unwrap(), site.running.address.port().to_be_bytes());
+        assert_eq!(data(8).unwrap(), [0, 1, 32, 0, 127, 0, 0, last]);
+        assert_eq!(data(10), None, "the client's own options are about its own hop");
+    }
+    site.running.stop().await;
+}
+
+#[tokio::test]
+async fn what_plugins_do_is_counted_by_server_and_zone() {
+    let upstream = FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = folder.path().join("hosts");
+    std::fs::write(&hosts, "192.0.2.30 printer.lan\n").unwrap();
+    let text = format!(
+        "acme.local:PORT {{
+            template IN A acme.local {{
+                answer \"{{{{ .Name }}}} 60 IN A 192.0.2.7\"
+            }}
+            template IN TXT acme.local {{
+                answer \"{{{{ .Name }}}} 60 IN A nothing\"
+            }}
+        }}
+        .:PORT {{
+            local
+            dns64 {{
+                allow_ipv4
+            }}
+            acl example.org {{
+                block type TXT
+                filter type MX
+                drop type NAPTR
+            }}
+            hosts {} lan {{
+                fallthrough
+            }}
+            kubernetes cluster.local
+            forward . {}
+        }}",
+        hosts.display(),
+        upstream.address
+    );
+    let site = Site::start(&text).await;
+    let client = support::UdpClient::connect(site.running.address).await;
+    client.send(&query(1, "a.example.org.", RecordType::NAPTR).to_vec().unwrap()).await;
+    for (name, qtype) in [
+        ("a.acme.local.", RecordType::A),
+        ("a.acme.local.", RecordType::TXT),
+        ("a.example.org.", RecordType::TXT),
+        ("a.example.org.", RecordType::MX),
+        ("a.example.org.", RecordType::AAAA),
+        ("localhost.example.org.", RecordType::A),
+    ] {
+        site.running.udp(&query(9, name, qtype)).await;
+    }
+    let text = exposition(&site);
+    let server = format!("server=\"dns://{}\"", site.running.address);
+    let acme = format!("{server},zone=\"acme.local.\",view=\"\"");
+    let org = format!("{server},zone=\"example.org.\",view=\"\"");
+    let root = format!("{server},zone=\".\",view=\"\"");
+    let failure = r#"class="IN",type="TXT",section="answer",template="<name> 60 IN A nothing""#;
+    for line in [
+        format!("coredns_dns_requests_total{{{acme},proto=\"udp\",family=\"1\",type=\"A\"}} 1"),
+        format!("coredns_dns_requests_total{{{root},proto=\"udp\",family=\"1\",type=\"AAAA\"}} 1"),
+        format!("coredns_dns_responses_total{{{acme},rcode=\"SERVFAIL\",plugin=\"other\"}} 1"),
+        format!("coredns_dns_request_duration_seconds_count{{{root}}} 4"),
+        format!("coredns_template_matches_total{{{acme},class=\"IN\",type=\"A\"}} 1"),
+        format!("coredns_template_rr_failures_total{{{acme},{failure}}} 1"),
+        format!("coredns_acl_blocked_requests_total{{{org}}} 1"),
+        format!("coredns_acl_filtered_requests_total{{{org}}} 1"),
+        format!("coredns_acl_dropped_requests_total{{{org}}} 1"),
+        format!("coredns_acl_allowed_requests_total{{{server},view=\"\"}} 2"),
+        format!("coredns_dns64_requests_translated_total{{{server}}} 1"),
+        "coredns_local_localhost_requests_total 1".to_owned(),
+        format!("coredns_hosts_entries{{hostsfile=\"{}\"}} 1", hosts.display()),
+    ] {
+        assert!(text.lines().any(|found| found == line), "no {line}\nin\n{text}");
+    }
+    assert!(text.contains("\ncoredns_hosts_reload_timestamp_seconds 1"), "{text}");
+    site.running.stop().await;
 }

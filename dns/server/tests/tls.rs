@@ -13,7 +13,6 @@ use hickory_proto::rr::RecordType;
 use podway_dns_server::{
     BindError, ClientCertificates, Metrics, Server, ServerConfig, TlsIdentity, TlsListen,
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -23,42 +22,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
+use self::support::papers::Papers;
 use self::support::{addresses, config, framed, local, query, within, zone};
 
-/// An authority, and certificates in files.
-struct Papers {
-    folder: tempfile::TempDir,
-    authority: CertifiedIssuer<'static, KeyPair>,
-}
-
 impl Papers {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("authority.pem"), authority.pem()).unwrap();
-        Self { folder, authority }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Writes a certificate for `name` and its key, replacing what was there at once.
-    fn issue(&self, file: &str, name: &str) -> TlsIdentity {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.authority).unwrap();
-        for (kind, text) in [("key", key.serialize_pem()), ("pem", certificate.pem())] {
-            let new = self.path("new");
-            std::fs::write(&new, text).unwrap();
-            std::fs::rename(new, self.path(&format!("{file}.{kind}"))).unwrap();
-        }
-        let path = |kind: &str| self.path(&format!("{file}.{kind}"));
-        TlsIdentity { certificate: path("pem"), key: path("key") }
-    }
-
     /// A client that trusts the authority, with a certificate of its own if it has one.
     fn client(&self, identity: Option<&TlsIdentity>) -> TlsConnector {
         let mut roots = RootCertStore::empty();

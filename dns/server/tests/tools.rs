@@ -13,6 +13,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::process::Command;
 
 use self::support::corefile::Site;
+use self::support::papers::Papers;
 use self::support::{edns_query, local, query, within};
 
 /// Runs a program to its end.
@@ -24,27 +25,11 @@ async fn run(program: &str, package: &str, arguments: &[&str]) -> Output {
     }
 }
 
-/// A certificate for `name` by an authority, as files.
-fn papers(folder: &Path, name: &str) -> [PathBuf; 3] {
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, &authority).unwrap();
-    let texts = [authority.pem(), certificate.pem(), key.serialize_pem()];
-    let files = ["authority.pem", "server.pem", "server.key"].map(|file| folder.join(file));
-    for (file, text) in files.iter().zip(texts) {
-        std::fs::write(file, text).unwrap();
-    }
-    files
-}
-
 #[tokio::test]
 async fn kdig_is_answered_by_tls() {
-    let folder = tempfile::tempdir().unwrap();
-    let [authority, certificate, key] = papers(folder.path(), "dns.example")
+    let papers = Papers::new();
+    let TlsIdentity { certificate, key } = papers.issue("server", "dns.example");
+    let [authority, certificate, key] = [papers.path("authority.pem"), certificate, key]
         .map(|file| file.into_os_string().into_string().unwrap());
     let text = format!(
         "tls://.:PORT {{\n bind 127.0.0.1\n tls {certificate} {key}\n kubernetes cluster.local\n}}\n"

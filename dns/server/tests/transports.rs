@@ -15,7 +15,6 @@ use podway_dns_server::{
     BindError, Protocol, Server, ServerConfig, Target, TlsError, TlsIdentity, TlsTrust, Transport,
     Upstream,
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
@@ -24,6 +23,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig as TlsServerConfig, crypto};
 
+use self::support::papers::Papers;
 use self::support::{
     FakeUpstream, Running, addresses, asking, config, framed, query, reply_to, start, within, zone,
 };
@@ -225,41 +225,14 @@ async fn connection_that_the_upstream_closed_costs_no_client_anything() {
 
 // ---- TLS ------------------------------------------------------------------------------------
 
-/// Authorities and certificates, made for one test.
-struct Papers {
-    folder: tempfile::TempDir,
-    authority: CertifiedIssuer<'static, KeyPair>,
-}
-
 impl Papers {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("authority.pem"), authority.pem()).unwrap();
-        Self { folder, authority }
-    }
-
-    /// A certificate for `name`, and its key.
-    fn certificate(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        (params.signed_by(&key, &self.authority).unwrap(), key)
-    }
-
     fn trust(&self) -> TlsTrust {
-        let authorities = Some(self.folder.path().join("authority.pem"));
-        TlsTrust { authorities, ..TlsTrust::default() }
+        TlsTrust { authorities: Some(self.path("authority.pem")), ..TlsTrust::default() }
     }
 
     /// A certificate for clients, as files.
     fn identity(&self) -> TlsIdentity {
-        let (certificate, key) = self.certificate("client.example");
-        let path = |name: &str| self.folder.path().join(name);
-        std::fs::write(path("client.pem"), certificate.pem()).unwrap();
-        std::fs::write(path("client.key"), key.serialize_pem()).unwrap();
-        TlsIdentity { certificate: path("client.pem"), key: path("client.key") }
+        self.issue("client", "client.example")
     }
 }
 
@@ -388,6 +361,73 @@ async fn what_tls_needs_and_cannot_have_is_named_when_the_server_is_made() {
     assert!(matches!(missing, TlsError::File { .. }), "{missing}");
     assert!(matches!(bind(&empty, "dns.example"), TlsError::NoAuthority { .. }));
     let papers = Papers::new();
-    let trusted = papers.folder.path().join("authority.pem");
+    let trusted = papers.path("authority.pem");
     assert!(matches!(bind(&trusted, "not a name"), TlsError::Name { .. }));
+}
+
+// ---- connections that are kept ----------------------------------------------------------------
+
+/// Connections that an upstream by TCP has had, after two bursts of more queries than one carries.
+async fn connections(most_idle: Option<usize>) -> usize {
+    /// More than go on one connection at a time.
+    const BURST: usize = 100;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (connected, arrived) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let count = Arc::clone(&connected);
+    let answering = tokio::spawn(async move {
+        let mut clients = JoinSet::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+            let arrived = Arc::clone(&arrived);
+            clients.spawn(async move {
+                let mut owed = Vec::new();
+                // Replies wait for the whole burst, so that all of it is under way at once.
+                loop {
+                    tokio::select! {
+                        octets = stream.read_u16() => {
+                            let Ok(octets) = octets else { return };
+                            let mut message = vec![0; octets.into()];
+                            stream.read_exact(&mut message).await.unwrap();
+                            owed.push(Message::from_vec(&message).unwrap());
+                            arrived.fetch_add(1, Ordering::SeqCst);
+                        }
+                        () = tokio::task::yield_now(), if !owed.is_empty() => {
+                            if arrived.load(Ordering::SeqCst) % BURST == 0 {
+                                for query in owed.drain(..) {
+                                    let reply = reply_to(&query, with(REAL));
+                                    stream.write_all(&framed(&reply)).await.unwrap();
+                                }
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let mut config = config(&[]);
+    config.forward[0].to = vec![Target::Upstream(Upstream { address, protocol: Protocol::Tcp })];
+    config.forward[0].cache = None;
+    config.forward[0].streams.most_idle = most_idle.and_then(std::num::NonZeroUsize::new);
+    let server = Arc::new(start(config, zone()));
+    for burst in 0..2 {
+        let mut clients = JoinSet::new();
+        for client in 0..BURST {
+            let server = Arc::clone(&server);
+            clients.spawn(async move {
+                let name = format!("n{burst}-{client}.example.");
+                assert_eq!(addresses(&ask(&server, &name).await), [REAL]);
+            });
+        }
+        within("a burst", clients.join_all()).await;
+    }
+    answering.abort();
+    connected.load(Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn unused_connections_are_kept_as_many_as_there_may_be() {
+    assert_eq!(connections(None).await, 2, "both are used again");
+    assert_eq!(connections(Some(1)).await, 3, "one is opened again");
 }

@@ -37,6 +37,9 @@ $INCLUDE more hosts
 async fn site(folder: &Path, upstream: &FakeUpstream) -> Site {
     std::fs::write(folder.join("db"), zone(7, "192.0.2.80")).unwrap();
     std::fs::write(folder.join("more"), "a A 192.0.2.7\n").unwrap();
+    let second = "@ SOA ns hostmaster 1 3600 600 86400 60\n NS ns.corp.example.\n$INCLUDE part\n";
+    std::fs::write(folder.join("second"), second).unwrap();
+    std::fs::write(folder.join("part"), "a A 192.0.2.8\n").unwrap();
     let text = format!(
         ".:PORT {{
             kubernetes cluster.local
@@ -44,10 +47,15 @@ async fn site(folder: &Path, upstream: &FakeUpstream) -> Site {
                 reload 1s
                 fallthrough free.corp.example
             }}
+            file {} second.example {{
+                reload 1s
+                reload_by_mtime
+            }}
             file {} never.example
             forward . {}
         }}",
         folder.join("db").display(),
+        folder.join("second").display(),
         folder.join("none").display(),
         upstream.address
     );
@@ -120,5 +128,31 @@ async fn changed_zone_file_is_answered_from_and_a_wrong_one_changes_nothing() {
         }
     })
     .await;
+    site.running.stop().await;
+}
+
+#[tokio::test]
+async fn included_file_is_followed_too() {
+    let upstream = FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let site = site(folder.path(), &upstream).await;
+    let is_now = async |address: [u8; 4]| {
+        support::within("the changed part", async {
+            while addresses(&ask(&site, "a.second.example.").await) != [Ipv4Addr::from(address)] {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    };
+    is_now([192, 0, 2, 8]).await;
+    std::fs::write(folder.path().join("part"), "a A 192.0.2.9\n$INCLUDE deeper\n").unwrap();
+    std::fs::write(folder.path().join("deeper"), "b A 192.0.2.9\n").unwrap();
+    is_now([192, 0, 2, 9]).await;
+    // One that is included for the first time is followed from then on; a wrong one changes nothing.
+    std::fs::write(folder.path().join("deeper"), "b A nonsense\n").unwrap();
+    std::fs::write(folder.path().join("part"), "a A 192.0.2.10\n$INCLUDE deeper\n").unwrap();
+    assert_eq!(addresses(&ask(&site, "a.second.example.").await), [Ipv4Addr::new(192, 0, 2, 9)]);
+    std::fs::write(folder.path().join("deeper"), "b A 192.0.2.10\n").unwrap();
+    is_now([192, 0, 2, 10]).await;
     site.running.stop().await;
 }

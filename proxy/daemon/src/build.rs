@@ -69,6 +69,7 @@ pub(crate) struct Running {
     stop: watch::Sender<bool>,
     /// Ends the DNS server, once nothing is sent to it any more.
     leave: watch::Sender<bool>,
+    readiness: Readiness,
 }
 
 impl App {
@@ -84,7 +85,7 @@ impl App {
             given: [&*dns.allow_from, &*proxy.policy.cluster_cidrs].concat(),
             interfaces: proxy.interfaces.clone(),
         };
-        let dns = Dns::open(dns, Arc::clone(&names))?;
+        let dns = Dns::open(dns, node_local.clone().unwrap_or_default(), Arc::clone(&names))?;
         let doors = Doors::open(&admin).await?;
         let publisher = Publisher::new();
         let feed = publisher.feed();
@@ -200,9 +201,22 @@ impl App {
         doors.spawn(metrics.serve(metrics_routes(Arc::clone(&admin)), stopped.clone()));
         let lameduck = dns.lameduck();
         let (leave, left) = watch::channel(false);
+        let readiness = admin.readiness.clone();
         let dns = tokio::spawn(dns.run(admin, left));
         unheard.done();
-        Running { source, syncer, dns, keeper, lameduck, names, at_node_ports, doors, stop, leave }
+        Running {
+            source,
+            syncer,
+            dns,
+            keeper,
+            lameduck,
+            names,
+            at_node_ports,
+            doors,
+            stop,
+            leave,
+            readiness,
+        }
     }
 }
 
@@ -228,6 +242,12 @@ impl Running {
     /// How long everything goes on after the order to stop, as the Corefile has it.
     pub(crate) fn lameduck(&self) -> Duration {
         *self.lameduck.borrow()
+    }
+
+    /// Is ready no more, and goes on with everything.
+    pub(crate) fn stopping(&self) {
+        // Lost on purpose: nothing makes a daemon ready that is about to stop.
+        drop(self.readiness.guard("stopping"));
     }
 
     /// Stops answering and waits until what is under way is finished.

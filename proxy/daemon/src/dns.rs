@@ -7,6 +7,7 @@ mod built_in;
 mod files;
 mod http;
 mod load;
+mod overload;
 mod reload;
 
 use std::io;
@@ -22,10 +23,12 @@ pub(crate) use self::built_in::{Autopath, built_in};
 pub(crate) use self::files::Files;
 use self::http::Pages;
 use self::load::{Loaded, Loader};
+use self::overload::Overload;
 use self::reload::Reloads;
 use crate::admin::Admin;
 use crate::config::DnsConfig;
 use crate::names::Names;
+use crate::node_local::NodeLocalConfig;
 
 /// DNS, its sockets open.
 pub(crate) struct Dns {
@@ -33,6 +36,7 @@ pub(crate) struct Dns {
     loader: Loader,
     loaded: Loaded,
     reloads: Reloads,
+    overload: Overload,
 }
 
 impl Dns {
@@ -40,9 +44,13 @@ impl Dns {
     ///
     /// # Errors
     /// Every mistake in the Corefile, or the addresses that cannot be listened on.
-    pub(crate) fn open(config: DnsConfig, names: Arc<Names>) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        config: DnsConfig,
+        node_local: NodeLocalConfig,
+        names: Arc<Names>,
+    ) -> anyhow::Result<Self> {
         let clients = config.clients;
-        let loader = Loader::new(config, names);
+        let loader = Loader::new(config, node_local, names);
         let loaded = loader.load(None)?;
         loaded.tell();
         let blueprint = loaded.blueprint.clone();
@@ -53,13 +61,14 @@ impl Dns {
         }
         let reloads = Reloads::default();
         reloads.done(&loaded.hash);
-        Ok(Self { server, loader, loaded, reloads })
+        Ok(Self { server, loader, loaded, reloads, overload: Overload::default() })
     }
 
     /// Makes what is counted visible in `registry`.
     pub(crate) fn register(&self, registry: &mut Registry) {
         self.loader.metrics().register(registry);
         self.reloads.register(registry);
+        self.overload.register(registry);
     }
 
     /// A way to change where and whom the server answers.
@@ -81,9 +90,9 @@ impl Dns {
         admin: Arc<Admin>,
         mut stop: watch::Receiver<bool>,
     ) -> io::Result<()> {
-        let Self { server, loader, loaded, reloads } = self;
+        let Self { server, loader, loaded, reloads, overload } = self;
         let control = server.control();
-        let pages = Pages::new(admin);
+        let pages = Pages::new(admin, overload);
         reloads.lameduck_is(&loaded.config);
         let follow = reload::follow(loader, loaded, (control, pages), reloads);
         let shutdown = async move { drop(stop.wait_for(|stop| *stop).await) };

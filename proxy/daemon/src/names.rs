@@ -47,6 +47,11 @@ impl Names {
         self.lock().zones.first().map(|zone| zone.load().config().domain().to_ascii())
     }
 
+    /// The newest view of the cluster, once there is one.
+    pub(crate) fn latest(&self) -> Option<Arc<Snapshot>> {
+        self.lock().latest.clone()
+    }
+
     /// All zones as text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();

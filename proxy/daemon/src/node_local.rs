@@ -57,6 +57,19 @@ pub(crate) struct NodeLocalConfig {
     pub(crate) addresses: Vec<IpAddr>,
 }
 
+impl NodeLocalConfig {
+    /// The addresses, as far as `snapshot` says what the Service has.
+    pub(crate) fn addresses_in(&self, snapshot: &Snapshot) -> Vec<IpAddr> {
+        let entry = self.service.as_ref().and_then(|name| snapshot.services.get(name));
+        let kind = entry.and_then(|entry| entry.service.as_ref()).map(|service| &service.kind);
+        let of_service = match kind {
+            Some(ServiceKind::ClusterIp(addresses)) => addresses.as_slice(),
+            Some(ServiceKind::Headless | ServiceKind::ExternalName(_)) | None => &[],
+        };
+        of_service.iter().chain(&self.addresses).copied().collect()
+    }
+}
+
 /// Keeps the addresses answered.
 pub(crate) struct Keeper {
     config: NodeLocalConfig,
@@ -140,7 +153,7 @@ impl Keeper {
 
     /// Takes over which addresses are wanted.
     async fn follow(&mut self, snapshot: &Snapshot) {
-        let wanted = self.wanted(snapshot);
+        let wanted = self.config.addresses_in(snapshot);
         let gone: Vec<_> =
             self.sites.keys().copied().filter(|address| !wanted.contains(address)).collect();
         for address in gone {
@@ -159,16 +172,6 @@ impl Keeper {
             }
             Err(error) => warn!(%error, "addresses of an earlier run cannot be looked for"),
         }
-    }
-
-    fn wanted(&self, snapshot: &Snapshot) -> Vec<IpAddr> {
-        let entry = self.config.service.as_ref().and_then(|name| snapshot.services.get(name));
-        let kind = entry.and_then(|entry| entry.service.as_ref()).map(|service| &service.kind);
-        let of_service = match kind {
-            Some(ServiceKind::ClusterIp(addresses)) => addresses.as_slice(),
-            Some(ServiceKind::Headless | ServiceKind::ExternalName(_)) | None => &[],
-        };
-        of_service.iter().chain(&self.config.addresses).copied().collect()
     }
 
     /// Begins to answer at `address`.

@@ -64,6 +64,7 @@ async fn serve(config: Config, origin: Origin) -> anyhow::Result<()> {
         name = signals.next() => {
             let lameduck = app.lameduck();
             if !lameduck.is_zero() {
+                app.stopping();
                 info!(signal = name, ?lameduck, "stopping soon; names are answered meanwhile");
                 tokio::select! {
                     () = tokio::time::sleep(lameduck) => {}

@@ -208,3 +208,37 @@ fn everything_is_answered_everywhere_unless_bound() {
         assert_eq!(answer(server).1, [10, 96, 0, 20], "{server}");
     }
 }
+
+#[test]
+fn lameduck_keeps_everything_going_but_readiness() {
+    if !isolated("lameduck_keeps_everything_going_but_readiness") {
+        return;
+    }
+    let node = Node::new();
+    node.write("all.yaml", WEB);
+    let patient = corefile(7, "")
+        .replace("health 127.0.0.1:8080", "health 127.0.0.1:8080 {\n        lameduck 10m\n    }");
+    let mounted = Mounted::new(&patient);
+    let flag = format!("--corefile={}", mounted.corefile().display());
+    let mut daemon = node.start(&[&flag]);
+    daemon.wait_until_ready();
+    let server = "127.0.0.1:53";
+    assert_eq!(answer(server), (7, vec![10, 96, 0, 20]));
+    wait_for("readiness", || node::try_get(8181, "/ready").is_some_and(|page| page.status == 200));
+
+    daemon.signal("TERM");
+    wait_for("the end of readiness", || node::get(8181, "/ready").status == 503);
+    assert_eq!(node::get(8181, "/ready").body.trim(), "stopping");
+    assert_eq!(node::get(10256, "/readyz").status, 503);
+    // What changes meanwhile is followed, unlike in CoreDNS.
+    node.write("all.yaml", &WEB.replace("10.96.0.20", "10.96.0.21"));
+    wait_for("the changed Service", || answer(server).1 == [10, 96, 0, 21]);
+    assert_eq!(node::get(8080, "/health").status, 200);
+    wait_for("requests for the own page", || {
+        let metrics = node::get(9153, "/metrics").body;
+        metrics.contains("coredns_health_request_failures_total 0\n")
+            && !metrics.contains("coredns_health_request_duration_seconds_count 0\n")
+    });
+    // A second order does not wait.
+    assert_eq!(daemon.stop("TERM").code(), Some(0), "{}", daemon.log());
+}

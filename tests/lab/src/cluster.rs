@@ -24,6 +24,9 @@ pub(crate) use builtin::{DAEMON_ANNOTATION, IGNORE_SIGTERM_ANNOTATION};
 pub(crate) use observed::{initial_objects, objects_but_workloads};
 pub(crate) use pod::Pod;
 pub(crate) use publish::Files;
+pub(crate) use spec::DnsConfig;
+#[cfg(test)]
+pub(crate) use spec::DnsOption;
 
 use crate::place::ObjectName;
 use crate::protocol::{Applied, PodPhase};

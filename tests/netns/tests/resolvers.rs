@@ -174,6 +174,58 @@ fn every_resolver_works_with_the_search_lists_of_upstreams_cases() {
     });
 }
 
+#[test]
+fn pods_with_a_resolver_or_a_host_name_of_their_own_find_what_they_say() {
+    let second = "192.168.77.200";
+    let own = |policy: &str| {
+        format!(
+            "{policy}, dnsConfig: {{nameservers: [{second}], searches: [example.org], \
+             options: [{{name: ndots, value: \"2\"}}]}}, containers: [{{name: main}}]"
+        )
+    };
+    let named = "hostname: plain, hostnameOverride: overridden, subdomain: dns-test-service, \
+                 containers: [{name: main}]";
+    let manifests = [
+        pod_with("own-1", 1, &own("dnsPolicy: None")),
+        pod_with("both-1", 1, &own("dnsPolicy: ClusterFirst")),
+        pod_with("querier-1", 1, named),
+        service(
+            "dns-test-service",
+            "clusterIP: None, selector: {app: querier}, ports: [{name: http, port: 80}]",
+        ),
+        clients(),
+    ]
+    .concat();
+    let resolvers = resolvers().unwrap();
+    in_lab(Lab::builder().manifests(manifests).podway_argument("--dns-node-local"), |cluster| {
+        let outside = both(|family| Ok(cluster.outside_ip(family)))?;
+        ensure!(outside.contains(&second.parse()?), "{second} is not outside: {outside:?}");
+        let none = BTreeSet::new();
+        let kubernetes: BTreeSet<IpAddr> = ["10.96.0.1".parse()?].into();
+        // A name that only the second server's search path has, and that only that server knows.
+        all_find((cluster, &resolvers), &Place::pod("own-1"), "notexistname", &outside)?;
+        all_find((cluster, &resolvers), &Place::pod("own-1"), "kubernetes.default", &none)?;
+        all_find((cluster, &resolvers), &Place::pod("both-1"), "notexistname", &outside)?;
+        all_find((cluster, &resolvers), &Place::pod("both-1"), "kubernetes.default", &kubernetes)?;
+        // The other host name is the pod's own, and nobody else's.
+        let pod = Place::pod("querier-1");
+        let said = cluster.exec(&pod, &["hostname"])?.checked()?;
+        ensure!(said.trim() == "overridden", "{said}");
+        let [v4, _] = FAMILIES.map(|family| cluster.addresses("querier-", family));
+        let address = v4?;
+        let found = resolvers.look_up(cluster, &pod, Resolver::Getent, "overridden")?;
+        ensure!(address.iter().all(|address| found.contains(address)), "{found:?}");
+        let in_dns = "overridden.dns-test-service.default.svc.cluster.local";
+        all_find((cluster, &resolvers), &client(1), in_dns, &none)?;
+        let plain = "plain.dns-test-service.default.svc.cluster.local";
+        cluster.wait_for("the host name of the manifest", || {
+            let found = resolvers.look_up(cluster, &client(1), Resolver::Glibc, plain)?;
+            ensure!(address.iter().all(|address| found.contains(address)), "{found:?}");
+            Ok(Some(()))
+        })
+    });
+}
+
 /// Queries for addresses that the daemons have had, over all addresses and transports.
 fn asked(cluster: &Cluster, number: u8) -> Result<u64> {
     let text = cluster.admin(number, "/metrics")?;
@@ -288,5 +340,47 @@ fn answer_for_thousands_of_endpoints_is_cut_fairly_and_whole_by_tcp() {
             }
         }
         Ok(())
+    });
+}
+
+#[test]
+fn each_of_ten_thousand_services_has_its_one_address() {
+    /// Services of each of two namespaces, as upstream's suite makes them.
+    const EACH: u16 = 5000;
+    let address = |group: u16, number: u16| {
+        let [high, low] = (group * EACH + number + 256).to_be_bytes();
+        format!("10.96.{high}.{low}")
+    };
+    let group = |group: u16| -> String {
+        let service = |number| {
+            format!(
+                "---\n{{apiVersion: v1, kind: Service, metadata: {{name: s{number}, namespace: \
+                 scale-{group}}}, spec: {{clusterIP: {}, ports: [{{port: 80}}]}}}}\n",
+                address(group, number)
+            )
+        };
+        let namespace = format!(
+            "---\n{{apiVersion: v1, kind: Namespace, metadata: {{name: scale-{group}}}}}\n"
+        );
+        namespace + &(0..EACH).map(service).collect::<String>()
+    };
+    let manifests = group(0) + &group(1) + &clients();
+    in_lab(Lab::builder().manifests(manifests).podway_argument("--dns-node-local"), |cluster| {
+        // Five in a hundred.
+        let sample: Vec<_> =
+            (0..2).flat_map(|group| (0..EACH).step_by(20).map(move |n| (group, n))).collect();
+        let names: String = sample
+            .iter()
+            .map(|(group, number)| format!("s{number}.scale-{group}.svc.cluster.local. A\n"))
+            .collect();
+        let expected: Vec<_> =
+            sample.iter().map(|(group, number)| address(*group, *number)).collect();
+        let script = format!("printf '%s' '{names}' >/tmp/names; dig +short -f /tmp/names");
+        cluster.wait_for("one address for each", || {
+            let text = cluster.exec(&client(1), &["sh", "-c", &script])?.checked()?;
+            let found: Vec<_> = text.lines().collect();
+            ensure!(found == expected, "{} lines for {} names", found.len(), expected.len());
+            Ok(Some(()))
+        })
     });
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{Kind, Lookup, Moment, Prefetch, Removed, ServeStale, Store};
+use crate::{Kind, Lookup, Moment, Preference, Prefetch, Removed, ServeStale, Store};
 
 fn at(second: u64) -> Moment {
     Moment::new(seconds(second))
@@ -91,6 +91,39 @@ fn failure_spoils_no_usable_answer_but_ends_the_waiting() {
     // What nobody may be given any more is no answer to spoil.
     store.insert(&key(NAME), failure(), at(60 + 3600));
     assert_eq!(kind(&store.look_up(&key(NAME), at(60 + 3601))), Some(Kind::Failure));
+}
+
+#[test]
+fn time_after_a_failure_without_asking_is_up_to_the_operator() {
+    let mut store = store(|policy| policy.recheck = seconds(3));
+    store.insert(&key(NAME), data(60), at(0));
+    store.insert(&key(NAME), failure(), at(61));
+    let asks = |lookup| matches!(lookup, Lookup::Stale { wait: Some(_), .. });
+    assert!(!asks(store.look_up(&key(NAME), at(63))));
+    assert!(asks(store.look_up(&key(NAME), at(64))));
+}
+
+#[test]
+fn data_is_preferred_to_later_denials_as_long_as_it_may_be_given() {
+    let mut store = store(|policy| {
+        policy.preference = Preference::Data;
+        policy.stale_for = seconds(100);
+    });
+    store.insert(&key(NAME), data(60), at(0));
+    store.insert(&key(NAME), denied(900), at(10));
+    assert!(matches!(store.look_up(&key(NAME), at(11)), Lookup::Fresh { renew: false, .. }));
+    assert_eq!(store.peek(&key(NAME), at(11)).unwrap().0.kind(), Kind::Success);
+    let lookup = store.look_up(&key(NAME), at(159));
+    assert_eq!(kind(&lookup), Some(Kind::Success));
+    assert!(matches!(lookup, Lookup::Stale { wait: Some(_), .. }), "the upstreams are asked");
+    assert_eq!(kind(&store.look_up(&key(NAME), at(160))), Some(Kind::Denial));
+    assert_eq!(store.peek(&key(NAME), at(160)).unwrap().0.kind(), Kind::Denial);
+    // Newer data takes the place of both.
+    store.insert(&key(NAME), data(60), at(161));
+    assert_eq!(store.entries(), (1, 0));
+    // What may not be given any more is not preferred to anything.
+    store.insert(&key(NAME), denied(60), at(500));
+    assert_eq!(store.entries(), (0, 1));
 }
 
 #[test]

@@ -58,8 +58,8 @@ pub struct ServeStale {
     pub refresh: Refresh,
     /// Their time to live.
     pub ttl: Ttl,
-    /// How long after a failure no fresh answer is looked for.
-    pub recheck: Duration,
+    /// How long after a failure no fresh answer is looked for; `None` leaves it to the server.
+    pub recheck: Option<Duration>,
     /// What is given when there is a positive and a later negative answer.
     pub policy: StalePolicy,
 }
@@ -245,7 +245,7 @@ impl ServeStale {
             }
         });
         say.line(format!("expired answers live for {ttl}"));
-        if !recheck.is_zero() {
+        if let Some(recheck) = recheck {
             say.line(format!("after a failure no new answer is tried for {}", shown(*recheck)));
         }
         let positive = *policy == StalePolicy::PreferPositive;
@@ -293,7 +293,7 @@ fn serve_stale(mut line: Line<'_>) -> ServeStale {
         longest: Duration::from_secs(3600),
         refresh: Refresh::Afterwards,
         ttl: Ttl::from_seconds(0),
-        recheck: Duration::ZERO,
+        recheck: None,
         policy: StalePolicy::default(),
     };
     let mode = |text: &str| matches!(text.to_ascii_lowercase().as_str(), "immediate" | "verify");
@@ -311,7 +311,7 @@ fn serve_stale(mut line: Line<'_>) -> ServeStale {
         stale.ttl = ttl;
     }
     if let Some(recheck) = line.value_if_any("recheck", duration) {
-        stale.recheck = recheck;
+        stale.recheck = Some(recheck);
     }
     line.end();
     stale

@@ -1,5 +1,6 @@
 //! Changes of EDNS options in queries (RFC 6891; RFC 7871 for the subnet of a client).
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use hickory_proto::op::{Edns, Message, Query};
@@ -51,6 +52,20 @@ pub(super) fn revert(rule: &EdnsRewrite, reply: &mut Message) {
     if let (true, Some(edns)) = (rule.revert, &mut reply.edns) {
         edns.options_mut().remove(EdnsCode::from(rule.data.code()));
     }
+}
+
+/// The options with these codes in wire form.
+pub(super) fn wire(edns: &Edns, codes: &BTreeSet<u16>) -> Vec<u8> {
+    let mut octets = Vec::new();
+    for code in codes {
+        let option = edns.option(EdnsCode::from(*code));
+        let Some(Ok(data)) = option.map(Vec::<u8>::try_from) else { continue };
+        let Ok(length) = u16::try_from(data.len()) else { continue };
+        octets.extend_from_slice(&code.to_be_bytes());
+        octets.extend_from_slice(&length.to_be_bytes());
+        octets.extend_from_slice(&data);
+    }
+    octets
 }
 
 /// The option; `None` if what it would say is not known.

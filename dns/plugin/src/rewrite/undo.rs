@@ -1,5 +1,7 @@
 //! Replies made replies to the question that was asked.
 
+use std::collections::BTreeSet;
+
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use podway_dns_corefile::plugin::{Change, NameRewrite, RewriteRule, TtlRange};
@@ -27,6 +29,20 @@ impl Undo {
     #[must_use]
     pub fn asked(&self) -> &Query {
         &self.asked
+    }
+
+    /// The options of `query`, as the rules left it, that a rule is about; in wire form, for whoever
+    /// is asked next.
+    #[must_use]
+    pub fn options(&self, query: &Message) -> Vec<u8> {
+        let Some(edns) = &query.edns else { return Vec::new() };
+        let mut codes = BTreeSet::new();
+        for done in &self.done {
+            if let RewriteRule::Edns(change) = &done.rule.rule {
+                codes.insert(change.data.code());
+            }
+        }
+        edns::wire(edns, &codes)
     }
 
     /// Gives the first alias whose target has a rule another target, and says what is to be asked

@@ -15,7 +15,7 @@ fn templates(lines: &str) -> Templates {
 /// What becomes of a question, in short.
 fn answered(lines: &str, name: &str, record_type: RecordType) -> String {
     let client = "::ffff:192.0.2.9".parse().unwrap();
-    match templates(lines).answer(&question(name, record_type), client) {
+    match templates(lines).answer(&question(name, record_type), client).0 {
         Outcome::Next => "next".to_owned(),
         Outcome::Follow(follow) => format!("{follow:?}"),
         Outcome::Reply(reply) => {
@@ -82,12 +82,12 @@ fn replies_speak_for_the_name_and_say_why() {
                  template IN MX {\n rcode SERVFAIL\n}";
     let templates = templates(lines);
     let client = "192.0.2.9".parse().unwrap();
-    let Outcome::Reply(reply) = templates.answer(&question("a", RecordType::A), client) else {
+    let Outcome::Reply(reply) = templates.answer(&question("a", RecordType::A), client).0 else {
         panic!("no reply");
     };
     let error = reply.extended_error.unwrap();
     assert_eq!((error.code, error.reason.as_str(), reply.authoritative), (21, "not here", true));
-    let Outcome::Reply(reply) = templates.answer(&question("a", RecordType::MX), client) else {
+    let Outcome::Reply(reply) = templates.answer(&question("a", RecordType::MX), client).0 else {
         panic!("no reply");
     };
     assert_eq!(reply, Reply::failure());
@@ -102,7 +102,7 @@ fn what_a_client_asks_cannot_become_more_than_a_name() {
         answer "{{ .Name }} 5 IN CNAME {{ .Name }}"
     }"#;
     let question = Query::query(asked.clone(), RecordType::A);
-    let Outcome::Reply(reply) = templates(lines).answer(&question, "192.0.2.9".parse().unwrap())
+    let Outcome::Reply(reply) = templates(lines).answer(&question, "192.0.2.9".parse().unwrap()).0
     else {
         panic!("no reply");
     };
@@ -123,7 +123,7 @@ proptest! {
             answer "{{ .Name }} 5 IN TXT \"{{ index .Match 1 }}\" {{ index .Match 2 }}"
         }"#;
         let question = Query::query(asked, RecordType::A);
-        let outcome = templates(lines).answer(&question, "192.0.2.9".parse().unwrap());
+        let outcome = templates(lines).answer(&question, "192.0.2.9".parse().unwrap()).0;
         let replied = matches!(outcome, Outcome::Reply(_));
         prop_assert!(replied);
     }

@@ -15,6 +15,10 @@ pub type Include<'i> = &'i dyn Fn(&str) -> Result<Vec<u8>, SourceError>;
 /// Most files in one another.
 const DEEPEST_INCLUDE: usize = 7;
 
+/// Most files that a zone is read from: a few that include each other over and over would be read
+/// thousands of times.
+const MOST_FILES: usize = 1000;
+
 /// Most entries of a zone, so that a file which includes another many times cannot exhaust a node.
 const MOST_ENTRIES: usize = 5_000_000;
 
@@ -45,9 +49,11 @@ pub fn parse(
         builder: Builder::new(origin),
         findings: Findings::default(),
         include,
+        open: Vec::new(),
+        files: 0,
         entries: 0,
     };
-    loader.read(&file, text, reader, 0);
+    loader.read(&file, text, reader);
     let Loader { builder, mut findings, .. } = loader;
     let zone = builder.zone(&file, &mut findings);
     let Findings { mistakes, warnings } = findings;
@@ -62,12 +68,17 @@ struct Loader<'i> {
     builder: Builder,
     findings: Findings,
     include: Include<'i>,
+    /// The file that is being read, behind those that include it.
+    open: Vec<Arc<str>>,
+    files: usize,
     entries: usize,
 }
 
 impl Loader<'_> {
     /// Reads a file and what it includes; returns the reader as it is at the end.
-    fn read(&mut self, file: &Arc<str>, text: &[u8], mut reader: Reader, depth: usize) -> Reader {
+    fn read(&mut self, file: &Arc<str>, text: &[u8], mut reader: Reader) -> Reader {
+        self.open.push(Arc::clone(file));
+        self.files += 1;
         let mut lexer = Lexer::new(text);
         while let Some(entry) = lexer.next_entry() {
             self.entries += 1;
@@ -85,7 +96,7 @@ impl Loader<'_> {
                     self.builder.add(record, place, &mut self.findings);
                 }
                 Ok(Item::Include { file: path, origin, place }) => {
-                    if let Err(fault) = self.include(file, &path, &mut reader, (origin, depth)) {
+                    if let Err(fault) = self.include(file, &path, &mut reader, origin) {
                         let fault = Fault::at(place, fault, "");
                         self.findings.mistakes.add(mistake(file, fault));
                     }
@@ -93,6 +104,7 @@ impl Loader<'_> {
                 Err(fault) => self.findings.mistakes.add(mistake(file, fault)),
             }
         }
+        self.open.pop();
         reader
     }
 
@@ -102,15 +114,21 @@ impl Loader<'_> {
         file: &str,
         path: &str,
         reader: &mut Reader,
-        (origin, depth): (Name, usize),
+        origin: Name,
     ) -> Result<(), String> {
-        if depth >= DEEPEST_INCLUDE {
-            return Err(format!("{path:?} is the file no. {} in one another", depth + 2));
+        if self.open.len() > DEEPEST_INCLUDE {
+            return Err(format!("{path:?} is the file no. {} in one another", self.open.len() + 1));
         }
         let path = beside(file, path);
+        if self.open.iter().any(|open| **open == *path) {
+            return Err(format!("{path:?} includes itself"));
+        }
+        if self.files >= MOST_FILES {
+            return Err(format!("{path:?} is one more than {MOST_FILES} files"));
+        }
         let text = (self.include)(&path).map_err(|error| format!("{path:?}: {error}"))?;
         let included = reader.included(origin);
-        let included = self.read(&path.into(), &text, included, depth + 1);
+        let included = self.read(&path.into(), &text, included);
         reader.resume(&included);
         Ok(())
     }

@@ -352,9 +352,31 @@ fn a_file_that_includes_itself_is_told_and_ends() {
     let text = b"$TTL 5\n@ SOA ns m 1 2 3 4 5\n@ NS ns\n$INCLUDE db\n";
     let include = |_: &str| Ok(text.to_vec());
     let mistakes = parse("db", text, &name("example"), &include).unwrap_err();
-    assert!(
-        mistakes.iter().any(|mistake| mistake.text == "\"db\" is the file no. 9 in one another")
-    );
+    let texts: Vec<_> = mistakes.iter().map(|mistake| &*mistake.text).collect();
+    assert_eq!(texts, ["\"db\" includes itself"]);
+}
+
+#[test]
+fn files_that_include_each_other_are_bounded_in_depth_and_number() {
+    // Each includes the next one three times: 3^9 files, were they all read.
+    let reads = std::cell::Cell::new(0);
+    let text = |number: u8| {
+        let next = format!("$INCLUDE f{}\n", number + 1).repeat(3);
+        format!("$TTL 5\n@ SOA ns m 1 2 3 4 5\n@ NS ns\n{next}").into_bytes()
+    };
+    let include = |path: &str| {
+        reads.set(reads.get() + 1);
+        Ok(text(path[1..].parse().unwrap()))
+    };
+    let mistakes = parse("f0", &text(0), &name("example"), &include).unwrap_err();
+    let told = |text: &str| mistakes.iter().any(|mistake| mistake.text == text);
+    assert!(told("\"f8\" is the file no. 9 in one another"), "{mistakes:?}");
+    assert!(reads.get() < 1000, "{} were read", reads.get());
+    let wide = "$INCLUDE f9\n".repeat(1001);
+    let one = |_: &str| Ok(b"a A 192.0.2.1\n".to_vec());
+    let text = format!("$TTL 5\n@ SOA ns m 1 2 3 4 5\n@ NS ns\n{wide}");
+    let mistakes = parse("f0", text.as_bytes(), &name("example"), &one).unwrap_err();
+    assert!(mistakes[0].text.starts_with("\"f9\" is one more than 1000 files"), "{mistakes:?}");
 }
 
 #[test]

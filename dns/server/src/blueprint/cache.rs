@@ -4,12 +4,10 @@
 //! `cache` stands: keeping them would only make them old.
 
 use hickory_proto::rr::Name;
-use podway_dns_cache::{CachePolicy, Prefetch, ServeStale, TtlRange};
-use podway_dns_corefile::Place;
+use podway_dns_cache::{CachePolicy, Preference, Prefetch, ServeStale, TtlRange};
 use podway_dns_corefile::plugin::{Cache, CacheStore, Refresh, StalePolicy};
 use podway_dns_corefile::value::{Reach, Zone};
 
-use super::reports::Reports;
 use crate::forward::config::{ForwardLimits, Keep, ShownTtl};
 
 /// Octets that one answer takes.
@@ -18,16 +16,13 @@ use crate::forward::config::{ForwardLimits, Keep, ShownTtl};
 const ANSWER_OCTETS: usize = 420;
 
 /// What is kept, and of which names.
-pub(super) fn policy(cache: &Cache, place: &Place, reports: &Reports) -> (CachePolicy, Keep) {
+pub(super) fn policy(cache: &Cache) -> (CachePolicy, Keep) {
     let range = |store: &CacheStore| TtlRange {
         min: store.shortest.seconds(),
         max: store.longest.seconds(),
     };
     let usual = CachePolicy::default();
     let stale = cache.serve_stale.as_ref();
-    if stale.is_some_and(|stale| stale.policy == StalePolicy::PreferPositive) {
-        reports.unserved(place, "cache: serve_stale_policy prefer_positive", "");
-    }
     let policy = CachePolicy {
         bytes: (cache.success.capacity + cache.denial.capacity).saturating_mul(ANSWER_OCTETS),
         success: range(&cache.success),
@@ -43,6 +38,11 @@ pub(super) fn policy(cache: &Cache, place: &Place, reports: &Reports) -> (CacheP
         },
         stale_for: stale.map_or(usual.stale_for, |stale| stale.longest),
         stale_ttl: stale.map_or(usual.stale_ttl, |stale| stale.ttl.seconds()),
+        recheck: stale.and_then(|stale| stale.recheck).unwrap_or(usual.recheck),
+        preference: match stale.map(|stale| stale.policy) {
+            Some(StalePolicy::PreferPositive) => Preference::Data,
+            Some(StalePolicy::Newest) | None => Preference::Newest,
+        },
         prefetch: cache.prefetch.map(|prefetch| Prefetch {
             hits: prefetch.queries,
             pause: prefetch.pause,

@@ -1,6 +1,7 @@
 //! All `forward` lines of one block as its forwarders.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use podway_dns_corefile::{Placed, Plugin, ServerBlock};
@@ -9,6 +10,7 @@ use super::forward::Common;
 use super::reports::Reports;
 use super::{Ground, cache, forward};
 use crate::forward::Fleet;
+use crate::forward::config::LoopDetection;
 
 /// The forwarders of a block, with what is kept of their answers.
 pub(super) fn fleet(
@@ -17,12 +19,18 @@ pub(super) fn fleet(
     (own, known): (Vec<SocketAddr>, &[Arc<Fleet>]),
     reports: &Reports,
 ) -> Option<Arc<Fleet>> {
-    let cache = block.plugins.iter().find_map(|Placed { place, plugin }| {
-        let Plugin::Cache(own) = plugin else { return None };
-        Some(cache::policy(own, place, reports))
-    });
+    let cache = block.cache().map(cache::policy);
     let longest = block.cancel().map(|cancel| cancel.timeout);
-    let common = Common { cache, longest, own };
+    let at_port = |port| move |ip: &IpAddr| SocketAddr::new(*ip, port);
+    let ports: BTreeSet<u16> = own.iter().map(SocketAddr::port).collect();
+    let intercepted: Vec<_> =
+        ports.iter().flat_map(|port| ground.intercepted.iter().map(at_port(*port))).collect();
+    let own = own.into_iter().chain(intercepted.iter().copied()).collect();
+    let loops = match block.loop_detection() {
+        Some(_) => LoopDetection::On,
+        None => LoopDetection::Off,
+    };
+    let common = Common { cache, longest, own, intercepted, loops };
     let configs = block
         .plugins
         .iter()

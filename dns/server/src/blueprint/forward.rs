@@ -1,7 +1,7 @@
 //! `forward` as what forwarding is told.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use podway_dns_corefile::plugin::{Recursion, Transport, Upstream as Named};
 use super::comes_back;
 use super::reports::Reports;
 use crate::forward::config::{
-    AllUnhealthy, ForwardConfig, ForwardLimits, HealthCheck, Keep, MixedCase, NextOn, Protocol,
-    Selection, StreamReuse, Target, TlsIdentity, TlsTrust, Upstream,
+    AllUnhealthy, ForwardConfig, ForwardLimits, HealthCheck, Keep, LoopDetection, MixedCase,
+    NextOn, Protocol, Selection, StreamReuse, Target, TlsIdentity, TlsTrust, Upstream,
 };
 
 /// What all `forward`s of a block have in common.
@@ -25,6 +25,10 @@ pub(super) struct Common {
     pub(super) longest: Option<Duration>,
     /// Addresses at which queries come back to the block.
     pub(super) own: Vec<SocketAddr>,
+    /// Those among them that are answered in the place of another server.
+    pub(super) intercepted: Vec<SocketAddr>,
+    /// Whether it is looked for other ways back.
+    pub(super) loops: LoopDetection,
 }
 
 /// What forwarding is told.
@@ -62,6 +66,7 @@ pub(super) fn config(
         streams: StreamReuse {
             idle: forward.expire,
             longest: forward.longest_connection,
+            most_idle: forward.most_idle.map(number),
             ..StreamReuse::default()
         },
         source: forward.source,
@@ -77,15 +82,19 @@ pub(super) fn config(
         keep,
         failover: forward.failover.clone(),
         next: NextOn { rcodes: forward.next.clone(), nodata: forward.next_on_nodata },
+        loops: common.loops,
         to,
     }
+}
+
+/// A number as one of things in memory.
+fn number(count: NonZeroU32) -> NonZeroUsize {
+    NonZeroUsize::try_from(count).unwrap_or(NonZeroUsize::MAX)
 }
 
 /// Limits of forwarding.
 fn limits(forward: &Forward, common: &Common) -> ForwardLimits {
     let usual = ForwardLimits::default();
-    let number =
-        |count: std::num::NonZeroU32| NonZeroUsize::try_from(count).unwrap_or(NonZeroUsize::MAX);
     ForwardLimits {
         per_try: forward.read_timeout,
         total: common.longest.unwrap_or(usual.total).min(usual.total),
@@ -107,6 +116,14 @@ fn target(
     reports: &Reports,
 ) -> Option<Target> {
     match named {
+        Named::Server { address, .. } if common.intercepted.contains(address) => {
+            let text = format!(
+                "forward: {address} is answered on this node by this server itself, so that every \
+                 query would come back"
+            );
+            reports.mistake(place, text, "servers that are not --dns-node-local");
+            None
+        }
         Named::Server { address, .. } if comes_back(*address, &common.own) => {
             // CoreDNS stops when its `loop` notices; names that others know are worth more.
             let text = format!("forward: {address} is this server itself, and is not asked");

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hickory_proto::rr::RecordType;
-use podway_dns_corefile::plugin::{self, Order, RewriteRule, SearchPath};
+use podway_dns_corefile::plugin::{self, Order, SearchPath};
 use podway_dns_corefile::value::Zone;
 use podway_dns_corefile::{Place, Placed, Plugin, ServerBlock};
 use podway_dns_plugin::{
@@ -34,7 +34,8 @@ use crate::chain::message::{Header, LoadBalance, Minimal, Nsid};
 use crate::chain::rewrite::Rewrite;
 use crate::chain::tables::{Hosts, Template, ZoneFiles};
 use crate::forward::Fleet;
-use crate::keeper::Keeper;
+use crate::keeper::{Contents, Included, Keeper};
+use crate::metrics::StageMetrics;
 use crate::observe::Observers;
 use crate::reply::Policy;
 use crate::site::{Block, DirectGate, Way};
@@ -123,7 +124,6 @@ impl Making<'_> {
             | Plugin::Ready(_)
             | Plugin::Prometheus(_)
             | Plugin::Reload(_)
-            // Upstreams that lead back here are left out from the start.
             | Plugin::Loop(_)
             | Plugin::Tls(_) => {}
             Plugin::Debug(_) => {
@@ -138,17 +138,19 @@ impl Making<'_> {
                 self.passes(DirectGate::look_at_options);
                 self.add(Nsid(nsid::Nsid::new(own, self.ground.host)));
             }
-            Plugin::Local(own) => self.before(Local(local::Local::new(own))),
+            Plugin::Local(own) => self.before(Local(local::Local::new(own), self.counting())),
             Plugin::Dns64(own) => {
                 self.passes(|gate| gate.except.push(RecordType::AAAA));
-                self.add(Dns64(dns64::Dns64::new(own)));
+                self.add(Dns64(dns64::Dns64::new(own), self.counting()));
             }
             Plugin::Dnssec(own) => self.dnssec(own, place),
             Plugin::Any(_) => {
                 self.passes(|gate| gate.except.push(RecordType::ANY));
                 self.add(Any);
             }
-            Plugin::Acl(_) if first => self.before(Acl(acl::Acl::new(self.block.acls()))),
+            Plugin::Acl(_) if first => {
+                self.before(Acl(acl::Acl::new(self.block.acls()), self.counting()));
+            }
             Plugin::Header(_) if first => {
                 let header = header::Header::new(self.block.headers());
                 self.before(Header::new(header, self.policy));
@@ -167,9 +169,6 @@ impl Making<'_> {
                 self.add(Chaos(chaos::Chaos::new(own, version, self.ground.host)));
             }
             Plugin::Rewrite(own) => {
-                if matches!(own.rule, RewriteRule::Edns(_)) {
-                    self.unserved(place, "rewrite edns0");
-                }
                 self.narrow(gate::of_rewrite(&own.rule));
                 if first {
                     self.add(Rewrite(rewrite::Rewrite::new(self.block.rewrites())));
@@ -182,7 +181,8 @@ impl Making<'_> {
                     self.looks_at(&own.zones);
                 }
                 if first {
-                    self.add(Template(template::Templates::new(self.block.templates())));
+                    let templates = template::Templates::new(self.block.templates());
+                    self.add(Template(templates, self.counting()));
                 }
             }
             Plugin::Hosts(own) => self.hosts(own),
@@ -239,7 +239,7 @@ impl Making<'_> {
         let zone = self.block.kubernetes().and_then(|own| self.names(own, place, &quiet));
         if let Some(zone) = zone {
             self.passes(|gate| gate.searches = true);
-            self.add(Autopath::new(zone, self.ground.metrics.clone()));
+            self.add(Autopath::new(zone, self.counting()));
         }
     }
 
@@ -269,7 +269,7 @@ impl Making<'_> {
             gate.except.push(RecordType::PTR);
         });
         let zones = self.block.kubernetes().map(|own| own.zones.clone()).unwrap_or_default();
-        let (target, options) = (Arc::clone(&hosts), own.clone());
+        let (target, options, metrics) = (Arc::clone(&hosts), own.clone(), self.counting());
         self.keep(&own.file, own.reload, move |contents| {
             // A file that is missing is one without lines.
             let text = match contents {
@@ -279,12 +279,14 @@ impl Making<'_> {
             if let Some(text) = text {
                 let (read, mistakes) = hosts::Hosts::new(&options, &text);
                 files::tell(&options.file, &mistakes);
+                metrics.hosts_read(&options.file, read.entries());
                 let now_meets = gate::hosts_meet(&options, &text, &zones);
                 // Shut before the names are there, open when they are gone.
                 meets.fetch_or(now_meets, Ordering::Relaxed);
                 target.store(Arc::new(read));
                 meets.store(now_meets, Ordering::Relaxed);
             }
+            Vec::new()
         });
         self.add(Hosts(hosts));
     }
@@ -346,6 +348,7 @@ impl Making<'_> {
                 if let Some(weights) = files::weights(&path, contents) {
                     order.store(Arc::new(order.load().with_weights(weights)));
                 }
+                Vec::new()
             });
         }
         self.passes(|gate| gate.except.extend([RecordType::A, RecordType::AAAA]));
@@ -357,12 +360,17 @@ impl Making<'_> {
         &mut self,
         file: &str,
         reload: Duration,
-        apply: impl Fn(Result<Vec<u8>, io::ErrorKind>) + Send + Sync + 'static,
+        apply: impl Fn(Contents) -> Included + Send + Sync + 'static,
     ) {
         let keeper = Keeper::new(PathBuf::from(file), apply);
         if !reload.is_zero() {
             self.keepers.push(keeper);
         }
+    }
+
+    /// What counts what plugins do.
+    fn counting(&self) -> StageMetrics {
+        self.ground.metrics.stages().clone()
     }
 
     fn unserved(&self, place: &Place, what: &str) {

@@ -1,5 +1,7 @@
 //! `kubernetes` as the configuration of an index.
 
+use std::time::Duration;
+
 use hickory_proto::rr::Name;
 use podway_dns_corefile::Place;
 use podway_dns_corefile::plugin::{self, Kubernetes, NamespaceSelection};
@@ -10,6 +12,9 @@ use podway_dns_zone::{
 };
 
 use super::reports::Reports;
+
+/// What is meant where nothing is said, as in CoreDNS.
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The configuration of the zones of `kubernetes`; `None` where something is wrong with it.
 pub(super) fn config(
@@ -29,7 +34,8 @@ pub(super) fn config(
 
 /// Names what is not served.
 fn refuse(kubernetes: &Kubernetes, place: &Place, reports: &Reports) {
-    let Kubernetes { api, limits, namespaces, labels, multicluster, .. } = kubernetes;
+    let Kubernetes { api, limits, namespaces, labels, multicluster, startup_timeout, .. } =
+        kubernetes;
     let unserved = |option: &str| reports.unserved(place, &format!("kubernetes: {option}"), "");
     if matches!(namespaces, NamespaceSelection::Labelled(_)) {
         unserved("namespace_labels");
@@ -39,6 +45,11 @@ fn refuse(kubernetes: &Kubernetes, place: &Place, reports: &Reports) {
     }
     if !multicluster.is_empty() {
         unserved("multicluster");
+    }
+    if *startup_timeout != STARTUP_TIMEOUT {
+        let text = "kubernetes: startup_timeout has no effect: until the cluster is known its names are \
+                    SERVFAIL, and /ready says so";
+        reports.note(place, text);
     }
     if *api != plugin::ApiAccess::default() || *limits != plugin::ApiLimits::default() {
         let text = "kubernetes: the cluster is watched as the flags of podway say, so that how the \

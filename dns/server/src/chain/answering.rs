@@ -4,6 +4,7 @@
 use podway_dns_plugin::{Reply, acl, any, chaos, dns64, local, whoami};
 
 use super::{Delivery, Next, Said, Saying, Stage};
+use crate::metrics::StageMetrics;
 use crate::query::Query;
 use crate::respond::{Source, Transport};
 
@@ -25,13 +26,17 @@ pub(crate) fn ready<'a>(said: Said) -> Saying<'a> {
 
 /// `acl`: who may ask what.
 #[derive(Debug)]
-pub(crate) struct Acl(pub(crate) acl::Acl);
+pub(crate) struct Acl(pub(crate) acl::Acl, pub(crate) StageMetrics);
 
 impl Stage for Acl {
     fn serve<'a>(&'a self, asked: Query, next: Next<'a>) -> Saying<'a> {
-        match self.0.decide(&asked.asked(), next.context.client.ip()) {
+        let ruling = self.0.decide(&asked.asked(), next.context.client.ip());
+        self.1.ruled(&next.context.server, &ruling);
+        match ruling.decision {
             acl::Decision::Answer => next.serve(asked),
-            acl::Decision::Deny(reply) => ready(said(&asked, reply)),
+            acl::Decision::Block(reply) | acl::Decision::Filter(reply) => {
+                ready(said(&asked, reply))
+            }
             acl::Decision::Drop => {
                 let mut said = said(&asked, Reply::failure());
                 said.delivery = Delivery::Never;
@@ -69,12 +74,17 @@ impl Stage for Chaos {
 
 /// `local`: names of this machine.
 #[derive(Debug)]
-pub(crate) struct Local(pub(crate) local::Local);
+pub(crate) struct Local(pub(crate) local::Local, pub(crate) StageMetrics);
 
 impl Stage for Local {
     fn serve<'a>(&'a self, asked: Query, next: Next<'a>) -> Saying<'a> {
         match self.0.answer(&asked.asked()) {
-            Some(reply) => ready(said(&asked, reply)),
+            Some(reply) => {
+                if self.0.is_of_search_path(&asked.question.name) {
+                    self.1.asked_below_localhost();
+                }
+                ready(said(&asked, reply))
+            }
             None => next.serve(asked),
         }
     }
@@ -82,7 +92,7 @@ impl Stage for Local {
 
 /// `dns64`: IPv6 addresses made of IPv4 addresses.
 #[derive(Debug)]
-pub(crate) struct Dns64(pub(crate) dns64::Dns64);
+pub(crate) struct Dns64(pub(crate) dns64::Dns64, pub(crate) StageMetrics);
 
 impl Stage for Dns64 {
     fn serve<'a>(&'a self, asked: Query, next: Next<'a>) -> Saying<'a> {
@@ -97,6 +107,7 @@ impl Stage for Dns64 {
                 let instead = asked.about(&dns64::Dns64::instead(&asked.asked()));
                 let found = next.serve(instead).await;
                 said.message = self.0.synthesize(said.message, found.message);
+                self.1.translated(&next.context.server);
             }
             said
         })

@@ -12,19 +12,19 @@ use hickory_proto::op::ResponseCode;
 use podway_dns_zone::{Step, Walk, ZoneIndex};
 
 use super::{Next, Said, Saying, Stage};
-use crate::metrics::Metrics;
+use crate::metrics::StageMetrics;
 use crate::query::{CLASS_IN, Query, Question};
 
 /// `autopath`: walks the search paths of the pods that an index knows.
 #[derive(Debug)]
 pub(crate) struct Autopath {
     zone: Arc<ArcSwap<ZoneIndex>>,
-    metrics: Metrics,
+    metrics: StageMetrics,
 }
 
 impl Autopath {
     /// Walks the paths of the pods that `zone` knows.
-    pub(crate) fn new(zone: Arc<ArcSwap<ZoneIndex>>, metrics: Metrics) -> Self {
+    pub(crate) fn new(zone: Arc<ArcSwap<ZoneIndex>>, metrics: StageMetrics) -> Self {
         Self { zone, metrics }
     }
 
@@ -47,7 +47,7 @@ impl Autopath {
             if code == ResponseCode::NoError {
                 said.message.queries = vec![asked.asked()];
                 said.message.answers.insert(0, alias);
-                self.metrics.search_succeeded();
+                self.metrics.search_succeeded(&next.context.server);
                 return said;
             }
             if code != ResponseCode::NXDomain {

@@ -16,7 +16,7 @@ impl Stage for Rewrite {
         message.edns.clone_from(&next.context.edns);
         let exchange = rewrite::Exchange {
             client: next.context.client,
-            server: None,
+            server: Some(next.context.local).filter(|local| !local.ip().is_unspecified()),
             protocol: match next.context.transport {
                 Transport::Udp => "udp",
                 Transport::Tcp => "tcp",
@@ -33,7 +33,11 @@ impl Stage for Rewrite {
             }
         };
         let [question] = message.queries.as_slice() else { return next.serve(asked) };
-        let onward = asked.about(question);
+        let mut onward = asked.about(question);
+        let options = undo.options(&message);
+        if !options.is_empty() {
+            onward.onward = Some(options.into());
+        }
         Box::pin(async move {
             let context = next.context;
             let mut said = next.serve(onward).await;

@@ -7,6 +7,7 @@ use podway_dns_plugin::{Outcome, hosts, template, zone_file};
 
 use super::answering::{ready, said};
 use super::{Next, Saying, Stage};
+use crate::metrics::StageMetrics;
 use crate::query::Query;
 
 /// Does what a plugin makes of a question; an alias is followed by asking the whole server.
@@ -34,11 +35,15 @@ impl Stage for Hosts {
 
 /// `template`: answers made of questions.
 #[derive(Debug)]
-pub(crate) struct Template(pub(crate) template::Templates);
+pub(crate) struct Template(pub(crate) template::Templates, pub(crate) StageMetrics);
 
 impl Stage for Template {
     fn serve<'a>(&'a self, asked: Query, next: Next<'a>) -> Saying<'a> {
-        let answer = self.0.answer(&asked.asked(), next.context.client.ip());
+        let question = asked.asked();
+        let (answer, matched) = self.0.answer(&question, next.context.client.ip());
+        if let Some(matched) = matched {
+            self.1.matched(&next.context.server, &question, &matched);
+        }
         outcome(asked, answer, next)
     }
 }

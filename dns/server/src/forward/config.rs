@@ -50,6 +50,18 @@ pub struct ForwardConfig {
     pub failover: Vec<ResponseCode>,
     /// Replies that another forwarder may better.
     pub next: NextOn,
+    /// Whether upstreams that lead back here are looked for.
+    pub loops: LoopDetection,
+}
+
+/// Whether upstreams that lead back here are looked for, to be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LoopDetection {
+    /// They are not.
+    #[default]
+    Off,
+    /// They are asked a question that nobody else asks.
+    On,
 }
 
 /// Which answers are kept, and how their times are shown.
@@ -219,6 +231,8 @@ pub struct StreamReuse {
     pub idle: Duration,
     /// How long any connection takes new queries; `None`: as long as it lasts.
     pub longest: Option<Duration>,
+    /// Unused connections that are kept; `None`: any number.
+    pub most_idle: Option<NonZeroUsize>,
     /// Queries under way on one connection before another one is opened.
     pub in_flight: usize,
 }
@@ -263,6 +277,7 @@ impl ForwardConfig {
             keep: Keep::default(),
             failover: Vec::new(),
             next: NextOn::default(),
+            loops: LoopDetection::default(),
         }
     }
 }
@@ -299,7 +314,7 @@ impl Default for HealthCheck {
 impl Default for StreamReuse {
     /// 10 s, as CoreDNS keeps them, and 64 queries.
     fn default() -> Self {
-        Self { idle: Duration::from_secs(10), longest: None, in_flight: 64 }
+        Self { idle: Duration::from_secs(10), longest: None, most_idle: None, in_flight: 64 }
     }
 }
 

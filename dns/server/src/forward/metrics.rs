@@ -1,17 +1,16 @@
 //! Counts what forwarding does, under the names of CoreDNS's plugins `forward` and `cache`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use podway_dns_cache::{Kind, Removed};
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::metrics::{rcode_label, rcode_place};
+use crate::metrics::{LabelText, rcode_label, rcode_place};
 
 /// The name that CoreDNS's `forward` gives to its proxies.
 const PROXY_NAME: &str = "forward";
@@ -26,16 +25,6 @@ impl MetricConstructor<Histogram> for Seconds {
     }
 }
 
-/// A text as a label, cheap to copy.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct LabelText(Arc<str>);
-
-impl EncodeLabelValue for LabelText {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        EncodeLabelValue::encode(&&*self.0, encoder)
-    }
-}
-
 /// The metrics of all forwarders; clones share their values.
 #[derive(Debug, Clone)]
 pub(crate) struct ForwardMetrics {
@@ -46,6 +35,7 @@ pub(crate) struct ForwardMetrics {
     connections_reused: Family<ConnectionLabels, Counter>,
     connections_opened: Family<ConnectionLabels, Counter>,
     all_unhealthy: Counter,
+    loops: Family<ToLabels, Counter>,
     rejects: Counter,
     cache_requests: Family<CacheLabels, Counter>,
     cache_hits: Family<CacheKindLabels, Counter>,
@@ -123,6 +113,7 @@ impl Default for ForwardMetrics {
             connections_reused: Family::default(),
             connections_opened: Family::default(),
             all_unhealthy: Counter::default(),
+            loops: Family::default(),
             rejects: Counter::default(),
             cache_requests: Family::default(),
             cache_hits: Family::default(),
@@ -167,6 +158,11 @@ impl ForwardMetrics {
             "coredns_forward_max_concurrent_rejects",
             "Queries not forwarded because too many were under way",
             self.rejects.clone(),
+        );
+        registry.register(
+            "podway_dns_upstream_loops",
+            "Times that an upstream was found to lead back here",
+            self.loops.clone(),
         );
         registry.register(
             "podway_dns_upstream_failures",
@@ -231,7 +227,7 @@ impl ForwardMetrics {
 
     /// The metrics of one upstream, called `to`.
     pub(crate) fn upstream(&self, to: &str, proto: &'static str) -> UpstreamMetrics {
-        let to = LabelText(Arc::from(to));
+        let to = LabelText::from(to);
         let connection = ConnectionLabels { proxy_name: PROXY_NAME, to: to.clone(), proto };
         UpstreamMetrics {
             reused: self.connections_reused.get_or_create_owned(&connection),
@@ -243,11 +239,8 @@ impl ForwardMetrics {
 
     /// The metrics of the cache for `zone`, told apart by the address `server`.
     pub(crate) fn cache(&self, server: &str, zone: &str) -> CacheMetrics {
-        let labels = CacheLabels {
-            server: LabelText(Arc::from(server)),
-            zones: LabelText(Arc::from(zone)),
-            view: "",
-        };
+        let labels =
+            CacheLabels { server: LabelText::from(server), zones: LabelText::from(zone), view: "" };
         let of_kind = |r#type| CacheKindLabels {
             server: labels.server.clone(),
             zones: labels.zones.clone(),
@@ -279,6 +272,12 @@ pub(crate) struct UpstreamMetrics {
 }
 
 impl UpstreamMetrics {
+    /// Records that the upstream was found to lead back here.
+    pub(crate) fn led_back(&self) {
+        let labels = ToLabels { to: self.to.clone() };
+        self.all.loops.get_or_create(&labels).inc();
+    }
+
     /// Records a reply.
     pub(crate) fn replied(&self, rcode: u16, took: Duration) {
         let (to, rcode) = (self.to.clone(), rcode_label(rcode_place(rcode.into())));

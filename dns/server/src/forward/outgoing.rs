@@ -1,7 +1,8 @@
 //! The query as an upstream sees it, and which replies belong to it.
 //!
 //! It is made anew, not passed on: an id of its own, the name in small letters or mixed at random,
-//! OPT of our own without the client's options, which are about the client's hop. A reply must
+//! OPT of our own without the client's options, which are about the client's hop, and with those that
+//! the configuration sets. A reply must
 //! repeat id and question (RFC 5452 §9.1), and in datagrams the letters' case where it was mixed.
 
 use podway_dns_cache::Key;
@@ -81,7 +82,12 @@ impl Outgoing {
             octets.push(0);
             octets.extend_from_slice(&OPT_TYPE.to_be_bytes());
             octets.extend_from_slice(&PAYLOAD_OCTETS.to_be_bytes());
-            octets.extend_from_slice(&[0, 0, u8::from(flags.dnssec_ok) << 7, 0, 0, 0]);
+            octets.extend_from_slice(&[0, 0, u8::from(flags.dnssec_ok) << 7, 0]);
+            // Options that are longer than a message can be are none.
+            let options = self.key.options();
+            let length = u16::try_from(options.len()).unwrap_or(0);
+            octets.extend_from_slice(&length.to_be_bytes());
+            octets.extend_from_slice(&options[..usize::from(length)]);
         }
         Sent { octets, question_end }
     }

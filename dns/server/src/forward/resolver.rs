@@ -24,8 +24,8 @@ use super::upstream::{Standing, Upstream};
 /// Why no upstream had a good reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum ForwardError {
-    /// There is none.
-    #[error("no upstream is configured")]
+    /// There is none, or none but such as lead back here.
+    #[error("there is no upstream to ask")]
     NoUpstream,
     /// None is well, and that is reason enough not to ask.
     #[error("no upstream is well")]
@@ -116,6 +116,7 @@ impl Resolver {
     /// The upstreams in the order in which this query tries them.
     fn order(&self) -> Vec<Arc<Upstream>> {
         let mut order = self.upstreams.load().to_vec();
+        order.retain(|upstream| !upstream.leads_back());
         match self.selection {
             Selection::Random => fastrand::shuffle(&mut order),
             Selection::RoundRobin if !order.is_empty() => {

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hickory_proto::op::{Message, MessageType, ResponseCode};
-use hickory_proto::rr::{RData, Record};
+use hickory_proto::rr::{Name, RData, Record};
 use podway_dns_cache::{CachePolicy, Kind, Prefetch, ServeStale, TtlRange};
 use tokio::time::{Instant, sleep};
 
@@ -19,6 +19,7 @@ use super::*;
 mod caching;
 mod failing;
 mod following;
+mod looping;
 
 /// What an upstream does with a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,8 @@ enum Manner {
     Silent,
     /// Cannot be reached.
     Gone,
+    /// Passes on what it is asked to the server that asks, and is silent.
+    LeadsBack,
 }
 
 const GOOD: Manner = Manner::Answers { ttl: 60, after_ms: 0 };
@@ -47,6 +50,8 @@ struct Fake {
     manner: Mutex<Option<Manner>>,
     queries: AtomicUsize,
     probes: Mutex<Vec<Instant>>,
+    /// The server that asks.
+    home: Mutex<std::sync::Weak<Forwarders>>,
 }
 
 impl Fake {
@@ -98,6 +103,11 @@ impl Fake {
             }
             Manner::Silent => std::future::pending().await,
             Manner::Gone => return Err(io::ErrorKind::ConnectionRefused.into()),
+            Manner::LeadsBack => {
+                let home = lock(&self.home).upgrade();
+                home.map(|home| home.came_back(message.queries[0].name()));
+                std::future::pending().await
+            }
         }
         let message = message.to_vec().unwrap();
         let judgement = sent.judge(&message);

@@ -44,6 +44,8 @@ pub(crate) struct Upstream {
     probed: AtomicBool,
     /// Whether it takes queries with OPT.
     takes_edns: AtomicBool,
+    /// Whether what it is asked comes back here.
+    leads_back: AtomicBool,
 }
 
 /// What makes upstreams.
@@ -71,6 +73,7 @@ impl Maker {
             standing: AtomicU8::new(Standing::Well as u8),
             probed: AtomicBool::new(false),
             takes_edns: AtomicBool::new(true),
+            leads_back: AtomicBool::new(false),
         }))
     }
 }
@@ -95,6 +98,34 @@ impl Upstream {
             return Err(io::Error::other("the upstream could not read the query"));
         }
         Ok(reply.message)
+    }
+
+    /// Asks once with just this query. Waits for ever.
+    ///
+    /// # Errors
+    /// The upstream or the way to it refused.
+    pub(crate) async fn ask_as_is(&self, outgoing: &Outgoing) -> io::Result<Reply> {
+        self.transport.ask(outgoing).await
+    }
+
+    /// Whether what it is asked comes back here.
+    pub(crate) fn leads_back(&self) -> bool {
+        self.leads_back.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether what it was asked came back here, and says it again.
+    pub(crate) fn led_back(&self, now: bool) -> bool {
+        let before = self.leads_back.swap(now, Ordering::Relaxed);
+        match (before, now) {
+            (false, true) => {
+                self.metrics.led_back();
+                tracing::warn!(upstream = %self.place,
+                    "what this upstream is asked comes back here; it is not asked until it does not");
+            }
+            (true, false) => tracing::info!(upstream = %self.place, "upstream is asked again"),
+            (false, false) | (true, true) => {}
+        }
+        now
     }
 
     /// How it is.

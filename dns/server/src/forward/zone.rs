@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use hickory_proto::rr::Name;
 use hickory_proto::serialize::binary::BinDecodable;
-use podway_dns_cache::{CachePolicy, Key, Kind, Lookup, Response, ServeStale, TtlRange, Ttls};
+use podway_dns_cache::{
+    CachePolicy, Key, Kind, Lookup, Preference, Response, ServeStale, TtlRange, Ttls,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -34,6 +36,8 @@ const NOTHING_KEPT: CachePolicy = CachePolicy {
     serve_stale: ServeStale::Never,
     stale_for: Duration::ZERO,
     stale_ttl: 0,
+    recheck: Duration::ZERO,
+    preference: Preference::Newest,
     prefetch: None,
 };
 
@@ -102,6 +106,11 @@ impl Forwarder {
             renewals,
             metrics: metrics.clone(),
         })
+    }
+
+    /// The zone whose names are forwarded here.
+    pub(super) fn zone(&self) -> &Name {
+        &self.zone
     }
 
     /// Whether `name` is forwarded here.
@@ -210,19 +219,24 @@ impl Forwarder {
         Response::failure(key, lifetime)
     }
 
-    /// Reads the files that name upstreams, and asks those that they name now.
-    pub(super) fn update(&self) {
+    /// Reads the files that name upstreams, and asks those that they name now; whether those are
+    /// others than before.
+    pub(super) fn update(&self) -> bool {
         let mut sources = lock(&self.sources);
         if !sources.read() {
-            return;
+            return false;
         }
         match sources.upstreams(&self.resolver.upstreams.load()) {
             Ok(upstreams) => {
                 let names: Vec<_> = upstreams.iter().map(|found| found.place.to_string()).collect();
                 tracing::info!(zone = %self.zone, upstreams = ?names, "upstreams changed");
                 self.resolver.upstreams.store(Arc::new(upstreams));
+                true
             }
-            Err(error) => tracing::warn!(zone = %self.zone, %error, "upstreams stay as they are"),
+            Err(error) => {
+                tracing::warn!(zone = %self.zone, %error, "upstreams stay as they are");
+                false
+            }
         }
     }
 }
@@ -255,7 +269,16 @@ impl Waiting {
             Some((_, patience)) => timeout(*patience, seat.wait()).await.ok().flatten(),
             None => seat.wait().await,
         };
-        match (landed.filter(|response| response.kind() != Kind::Failure), fallback) {
+        let betters = |response: &Arc<Response>| match (response.kind(), &fallback) {
+            (Kind::Failure, _) => false,
+            // Data may be preferred to what denies it.
+            (Kind::Denial, Some((stale, _))) => {
+                forwarder.policy.preference == Preference::Newest
+                    || stale.response.kind() != Kind::Success
+            }
+            (Kind::Denial, None) | (Kind::Success, _) => true,
+        };
+        match (landed.filter(betters), fallback) {
             (Some(response), _) => Given { response, ttls: Ttls::Aged(0) },
             (None, Some((stale, _))) => forwarder.stale(stale),
             (None, None) => Given::failure(&key),

@@ -13,15 +13,18 @@ use podway_dns_cache::Kind;
 use super::{Arrival, replied};
 use crate::chain::{Context, Said};
 use crate::forward::{Given, Waiting};
+use crate::metrics::ZoneLabel;
 use crate::query::Query;
 use crate::reply::Policy;
 use crate::respond::{Ask, Errand, Replied, STREAM_OCTETS, Source, Transport, envelope};
-use crate::site::Block;
+use crate::site::{Block, Served};
 
 /// A query whose reply needs others.
 #[derive(Debug)]
 pub(crate) struct Later {
     pub(super) block: Arc<Block>,
+    /// The zone that it is counted for.
+    pub(super) zone: ZoneLabel,
     pub(super) pending: Pending,
     pub(super) client: SocketAddr,
     pub(super) request_octets: usize,
@@ -58,11 +61,13 @@ impl fmt::Debug for Staged {
 
 impl Later {
     /// What waits for `pending` on behalf of `arrival`.
-    pub(super) fn new(block: Arc<Block>, arrival: Arrival<'_>, pending: Pending) -> Self {
+    pub(super) fn new(served: &Served, arrival: Arrival<'_>, pending: Pending) -> Self {
         let Arrival { message, client, received, .. } = arrival;
+        let Served { block, label, .. } = served;
         let seen = !block.observers.is_nobody();
         Self {
-            block,
+            block: Arc::clone(block),
+            zone: *label,
             pending,
             client,
             request_octets: message.len(),

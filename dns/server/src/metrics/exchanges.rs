@@ -1,7 +1,6 @@
 //! Counts queries and replies, at the price of a few additions each.
 //!
-//! Every counter of an entrance is resolved when the entrance is made: a query finds its own by
-//! number and not by labels. Each [`Recorder`] writes counters of its own, which needs neither locks
+//! Every counter of an entrance is resolved once: a query finds its own by number and not by labels. Each [`Recorder`] writes counters of its own, which needs neither locks
 //! nor atomic additions, and whoever reads the metrics adds those of one address up.
 
 use std::net::IpAddr;
@@ -9,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::exposition::Exchanges;
 use super::labels::{QTYPES, RCODES, qtype_place, rcode_place};
-use crate::respond::{Replied, Source};
+use crate::respond::{Replied, Source, Transport};
 
 /// Upper limits of durations in nanoseconds: 0.25 ms times powers of two, as in CoreDNS.
 pub(super) const DURATIONS: [u64; 16] = {
@@ -27,12 +27,17 @@ pub(super) const DURATIONS: [u64; 16] = {
 pub(super) const SIZES: [u64; 14] =
     [0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16_000, 32_000, 48_000, 64_000];
 
-/// Labels of `zone`: all names are served by one block, the root, but for what asks for none.
-pub(super) const ZONES: [&str; 2] = [".", "dropped"];
+/// Labels of `plugin` by who made the reply.
+pub(super) const PLUGINS: [&str; 4] = ["kubernetes", "forward", "", "other"];
 
-/// Labels of `zone` and `plugin` by who made the reply.
-pub(super) const PLUGINS: [(&str, &str); 4] =
-    [(ZONES[0], "kubernetes"), (ZONES[0], "forward"), (ZONES[1], ""), (ZONES[0], "other")];
+/// The zone of a block, by its place among all that there were; they are few, and stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ZoneLabel(pub(super) usize);
+
+impl ZoneLabel {
+    /// What asks for no zone that is served, or is no question.
+    pub(crate) const DROPPED: Self = Self(0);
+}
 
 /// Types that are told apart, and one place for all others.
 pub(super) const QTYPE_PLACES: usize = QTYPES.len() + 1;
@@ -48,6 +53,8 @@ pub(super) const FAMILIES: [&str; 2] = ["1", "2"];
 pub(crate) struct Exchange {
     /// What the reply was.
     pub(crate) replied: Replied,
+    /// The zone of the block that it came from.
+    pub(crate) zone: ZoneLabel,
     /// The client.
     pub(crate) client: IpAddr,
     /// Octets of the query.
@@ -108,46 +115,61 @@ impl<const N: usize> Buckets<N> {
     }
 }
 
-/// The counters of one writer.
+/// The counters of one writer for one zone.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    /// By zone, family and type.
-    pub(super) requests: [[[Cell; QTYPE_PLACES]; FAMILIES.len()]; ZONES.len()],
+    /// By family and type.
+    pub(super) requests: [[Cell; QTYPE_PLACES]; FAMILIES.len()],
     /// By plugin and response code.
     pub(super) responses: [[Cell; RCODE_PLACES]; PLUGINS.len()],
-    /// Queries with the DO bit by zone, as the further ones.
-    pub(super) dnssec_ok: [Cell; ZONES.len()],
-    pub(super) durations: [Buckets<{ DURATIONS.len() }>; ZONES.len()],
-    pub(super) request_sizes: [Buckets<{ SIZES.len() }>; ZONES.len()],
-    pub(super) response_sizes: [Buckets<{ SIZES.len() }>; ZONES.len()],
+    /// Queries with the DO bit.
+    pub(super) dnssec_ok: Cell,
+    pub(super) durations: Buckets<{ DURATIONS.len() }>,
+    pub(super) request_sizes: Buckets<{ SIZES.len() }>,
+    pub(super) response_sizes: Buckets<{ SIZES.len() }>,
 }
 
 /// Writes to counters of its own.
 #[derive(Debug)]
-pub(crate) struct Recorder(pub(super) Arc<Counters>);
+pub(crate) struct Recorder {
+    pub(super) exchanges: Exchanges,
+    pub(super) server: Arc<str>,
+    pub(super) transport: Transport,
+    /// By zone; made when something is to be counted.
+    pub(super) zones: Vec<Option<Arc<Counters>>>,
+}
 
 impl Recorder {
     /// Records a query and its reply.
-    #[expect(clippy::needless_pass_by_ref_mut, reason = "counters have one writer")]
     pub(crate) fn record(&mut self, exchange: &Exchange) {
-        let Exchange { replied, client, request_octets, response_octets, duration } = exchange;
-        let counters = &*self.0;
+        let Exchange { replied, zone, client, request_octets, response_octets, duration } =
+            exchange;
         let (zone, plugin) = match replied.source {
-            Source::Zone => (0, 0),
-            Source::Upstream => (0, 1),
-            Source::Protocol => (1, 2),
-            Source::Plugin => (0, 3),
+            Source::Zone => (*zone, 0),
+            Source::Upstream => (*zone, 1),
+            Source::Protocol => (ZoneLabel::DROPPED, 2),
+            Source::Plugin => (*zone, 3),
         };
+        let counters = self.counters(zone);
         let family = usize::from(!client.to_canonical().is_ipv4());
-        counters.requests[zone][family][qtype_place(replied.qtype)].add(1);
+        counters.requests[family][qtype_place(replied.qtype)].add(1);
         counters.responses[plugin][rcode_place(replied.rcode)].add(1);
         if replied.dnssec_ok {
-            counters.dnssec_ok[zone].add(1);
+            counters.dnssec_ok.add(1);
         }
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        counters.durations[zone].observe(&DURATIONS, nanoseconds);
-        counters.request_sizes[zone].observe(&SIZES, octets(*request_octets));
-        counters.response_sizes[zone].observe(&SIZES, octets(*response_octets));
+        counters.durations.observe(&DURATIONS, nanoseconds);
+        counters.request_sizes.observe(&SIZES, octets(*request_octets));
+        counters.response_sizes.observe(&SIZES, octets(*response_octets));
+    }
+
+    /// The counters for a zone.
+    fn counters(&mut self, zone: ZoneLabel) -> &Counters {
+        if self.zones.len() <= zone.0 {
+            self.zones.resize(zone.0 + 1, None);
+        }
+        let Self { exchanges, server, transport, zones } = self;
+        zones[zone.0].get_or_insert_with(|| exchanges.counters(server, *transport, zone))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::exchanges::{
     Buckets, Cell, Counters, DURATIONS, FAMILIES, PLUGINS, QTYPE_PLACES, RCODE_PLACES, Recorder,
-    SIZES, ZONES,
+    SIZES, ZoneLabel,
 };
 use super::labels::{qtype_label, rcode_label};
 use crate::respond::Transport;
@@ -22,35 +22,78 @@ const NANOSECONDS: f64 = 1e9;
 const OCTETS: f64 = 1.0;
 
 /// The counters of all entrances, to be read.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Exchanges(Arc<Mutex<Vec<Entry>>>);
+#[derive(Debug, Clone)]
+pub(super) struct Exchanges(Arc<Mutex<Counted>>);
 
-/// The counters of one writer and where it sits.
+/// What has been counted, and for which zones.
+#[derive(Debug)]
+struct Counted {
+    /// By number.
+    zones: Vec<String>,
+    entries: Vec<Entry>,
+}
+
+/// The counters of one writer for one zone, and where it sits.
 #[derive(Debug)]
 struct Entry {
-    server: String,
+    server: Arc<str>,
     transport: Transport,
+    zone: ZoneLabel,
     counters: Arc<Counters>,
 }
 
+impl Default for Exchanges {
+    /// Knows what is dropped, which is the first zone.
+    fn default() -> Self {
+        let counted = Counted { zones: vec!["dropped".to_owned()], entries: Vec::new() };
+        Self(Arc::new(Mutex::new(counted)))
+    }
+}
+
 impl Exchanges {
-    /// Makes counters for one writer at the address that is called `server`.
+    /// The number of the zone that is called `zone`.
+    pub(super) fn zone(&self, zone: &str) -> ZoneLabel {
+        let zones = &mut self.lock().zones;
+        let place = zones.iter().position(|known| known == zone);
+        ZoneLabel(place.unwrap_or_else(|| {
+            zones.push(zone.to_owned());
+            zones.len() - 1
+        }))
+    }
+
+    /// Makes a writer at the address that is called `server`.
     pub(super) fn recorder(&self, server: String, transport: Transport) -> Recorder {
-        let counters = Arc::<Counters>::default();
-        let entry = Entry { server, transport, counters: Arc::clone(&counters) };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-        Recorder(counters)
+        let (exchanges, server) = (self.clone(), server.into());
+        Recorder { exchanges, server, transport, zones: Vec::new() }
+    }
+
+    /// Makes counters of a writer for one zone.
+    pub(super) fn counters(
+        &self,
+        server: &Arc<str>,
+        transport: Transport,
+        zone: ZoneLabel,
+    ) -> Arc<Counters> {
+        let (counters, server) = (Arc::<Counters>::default(), Arc::clone(server));
+        let entry = Entry { server, transport, zone, counters: Arc::clone(&counters) };
+        self.lock().entries.push(entry);
+        counters
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Collector for Exchanges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // By address, and by address and transport, as labels tell them apart.
+        let counted = self.lock();
+        // By address and zone, and by transport too, as labels tell them apart.
         let (mut servers, mut doors) = (Groups::new(), Groups::new());
-        for Entry { server, transport, counters } in &*entries {
-            servers.entry((server, "")).or_default().push(counters);
-            doors.entry((server, proto(*transport))).or_default().push(counters);
+        for Entry { server, transport, zone, counters } in &counted.entries {
+            let zone = counted.zones.get(zone.0).map_or("", String::as_str);
+            servers.entry([server, zone, ""]).or_default().push(counters);
+            doors.entry([server, zone, proto(*transport)]).or_default().push(counters);
         }
         let counter = MetricType::Counter;
         let mut family = encoder.encode_descriptor(REQUESTS.0, REQUESTS.1, None, counter)?;
@@ -71,8 +114,8 @@ impl Collector for Exchanges {
     }
 }
 
-/// Counters by `server` and `proto`; by `server` alone where that is empty.
-type Groups<'e> = BTreeMap<(&'e str, &'static str), Vec<&'e Arc<Counters>>>;
+/// Counters by `server`, `zone` and `proto`; the last is empty where it is none of the labels.
+type Groups<'e> = BTreeMap<[&'e str; 3], Vec<&'e Arc<Counters>>>;
 
 /// Name and help text of a metric.
 type Described = (&'static str, &'static str);
@@ -110,21 +153,19 @@ fn counter<const N: usize>(
 }
 
 fn requests(family: &mut MetricEncoder<'_>, doors: &Groups<'_>) -> fmt::Result {
-    for ((server, proto), writers) in doors {
-        for (zone_at, zone) in ZONES.iter().enumerate() {
-            for (family_at, ip_family) in FAMILIES.iter().enumerate() {
-                for qtype_at in 0..QTYPE_PLACES {
-                    let count = total(writers, |one| &one.requests[zone_at][family_at][qtype_at]);
-                    let labels = [
-                        ("server", *server),
-                        ("zone", zone),
-                        ("view", ""),
-                        ("proto", proto),
-                        ("family", ip_family),
-                        ("type", qtype_label(qtype_at)),
-                    ];
-                    counter(family, labels, count)?;
-                }
+    for ([server, zone, proto], writers) in doors {
+        for (family_at, ip_family) in FAMILIES.iter().enumerate() {
+            for qtype_at in 0..QTYPE_PLACES {
+                let count = total(writers, |one| &one.requests[family_at][qtype_at]);
+                let labels = [
+                    ("server", *server),
+                    ("zone", *zone),
+                    ("view", ""),
+                    ("proto", *proto),
+                    ("family", ip_family),
+                    ("type", qtype_label(qtype_at)),
+                ];
+                counter(family, labels, count)?;
             }
         }
     }
@@ -132,13 +173,13 @@ fn requests(family: &mut MetricEncoder<'_>, doors: &Groups<'_>) -> fmt::Result {
 }
 
 fn responses(family: &mut MetricEncoder<'_>, servers: &Groups<'_>) -> fmt::Result {
-    for ((server, _), writers) in servers {
-        for (plugin_at, (zone, plugin)) in PLUGINS.iter().enumerate() {
+    for ([server, zone, _], writers) in servers {
+        for (plugin_at, plugin) in PLUGINS.iter().enumerate() {
             for rcode_at in 0..RCODE_PLACES {
                 let count = total(writers, |one| &one.responses[plugin_at][rcode_at]);
                 let labels = [
                     ("server", *server),
-                    ("zone", zone),
+                    ("zone", *zone),
                     ("view", ""),
                     ("rcode", rcode_label(rcode_at)),
                     ("plugin", plugin),
@@ -151,46 +192,42 @@ fn responses(family: &mut MetricEncoder<'_>, servers: &Groups<'_>) -> fmt::Resul
 }
 
 fn dnssec_ok(family: &mut MetricEncoder<'_>, servers: &Groups<'_>) -> fmt::Result {
-    for ((server, _), writers) in servers {
-        for (zone_at, zone) in ZONES.iter().enumerate() {
-            let labels = [("server", *server), ("zone", zone), ("view", "")];
-            counter(family, labels, total(writers, |one| &one.dnssec_ok[zone_at]))?;
-        }
+    for ([server, zone, _], writers) in servers {
+        let labels = [("server", *server), ("zone", *zone), ("view", "")];
+        counter(family, labels, total(writers, |one| &one.dnssec_ok))?;
     }
     Ok(())
 }
 
-/// Shows one histogram for each zone of each group, its samples divided by the unit.
+/// Shows one histogram for each group, its samples divided by the unit.
 fn histograms<const N: usize>(
     encoder: &mut DescriptorEncoder<'_>,
     (name, help): Described,
     groups: &Groups<'_>,
     (limits, unit): (&[u64; N], f64),
-    buckets: impl Fn(&Counters) -> &[Buckets<N>; ZONES.len()],
+    buckets: impl Fn(&Counters) -> &Buckets<N>,
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-    for ((server, proto), writers) in groups {
-        for (zone_at, zone) in ZONES.iter().enumerate() {
-            let sum = |cell: &dyn Fn(&Buckets<N>) -> u64| -> u64 {
-                writers.iter().map(|one| cell(&buckets(one)[zone_at])).sum()
-            };
-            let limits = limits.iter().map(|limit| exact(*limit) / unit).chain([f64::INFINITY]);
-            let counts: Vec<(f64, u64)> = limits
-                .enumerate()
-                .map(|(place, limit)| (limit, sum(&|bucket| bucket.count(place))))
-                .collect();
-            let count = counts.iter().map(|(_, count)| count).sum();
-            if count == 0 {
-                continue;
-            }
-            let total = exact(sum(&|bucket| bucket.sum.read())) / unit;
-            let labels = [("server", *server), ("zone", zone), ("view", ""), ("proto", proto)];
-            // A group without a transport has no such label.
-            let labels = if proto.is_empty() { &labels[..3] } else { &labels[..] };
-            family
-                .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(total, count, &counts, None)?;
+    for ([server, zone, proto], writers) in groups {
+        let sum = |cell: &dyn Fn(&Buckets<N>) -> u64| -> u64 {
+            writers.iter().map(|one| cell(buckets(one))).sum()
+        };
+        let limits = limits.iter().map(|limit| exact(*limit) / unit).chain([f64::INFINITY]);
+        let counts: Vec<(f64, u64)> = limits
+            .enumerate()
+            .map(|(place, limit)| (limit, sum(&|bucket| bucket.count(place))))
+            .collect();
+        let count = counts.iter().map(|(_, count)| count).sum();
+        if count == 0 {
+            continue;
         }
+        let total = exact(sum(&|bucket| bucket.sum.read())) / unit;
+        let labels = [("server", *server), ("zone", *zone), ("view", ""), ("proto", *proto)];
+        // A group without a transport has no such label.
+        let labels = if proto.is_empty() { &labels[..3] } else { &labels[..] };
+        family
+            .encode_family(&labels)?
+            .encode_histogram::<NoLabelSet>(total, count, &counts, None)?;
     }
     Ok(())
 }

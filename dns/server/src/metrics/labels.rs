@@ -1,7 +1,27 @@
 //! Labels with a fixed set of values, so that no peer can make labels up.
 
+use std::fmt;
+use std::sync::Arc;
+
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
+use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
+
+/// A text of the configuration as a label, cheap to copy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct LabelText(Arc<str>);
+
+impl From<&str> for LabelText {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl EncodeLabelValue for LabelText {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        EncodeLabelValue::encode(&&*self.0, encoder)
+    }
+}
 
 /// What all the rest is called.
 pub(super) const OTHER: &str = "other";

@@ -63,11 +63,12 @@ impl Listener {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let address = sockets.address;
         let Shared { clients, metrics } = shared.clone();
+        let by_tls = point.tls.is_some();
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             point,
             address,
-            handler: Arc::new(Handler::new(site, address, clients, metrics)),
+            handler: Arc::new(Handler::new(site, (address, by_tls), clients, metrics)),
             sockets: Some(sockets),
             cover,
             stop: watch::Sender::new(false),

@@ -20,6 +20,9 @@ use tokio::task::JoinHandle;
 use super::zone::index;
 use super::{Running, closed_port};
 
+/// An address that is answered in the place of another server.
+pub(crate) const INTERCEPTED: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
+
 /// A server that answers as a Corefile says, at a loopback address.
 pub(crate) struct Site {
     pub(crate) running: Running,
@@ -60,6 +63,7 @@ pub(crate) fn blueprint(
         listen,
         everywhere: &[loopback],
         interfaces: &[("lo".to_owned(), loopback)],
+        intercepted: &[IpAddr::V4(INTERCEPTED)],
         workers: NonZeroUsize::new(2).unwrap(),
         zone: &|config| zones.zone(config),
         metrics,

@@ -9,6 +9,7 @@
 
 pub(crate) mod corefile;
 pub(crate) mod invariants;
+pub(crate) mod papers;
 mod zone;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -188,9 +189,10 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Whether it asks for the name servers of the root, as probes do.
+    /// Whether it asks for the name servers of the root, as probes do, or looks for loops.
     fn is_probe(&self) -> bool {
-        self.octets.get(12..17) == Some(&[0, 0, 2, 0, 1])
+        let loops = self.message().queries[0].query_type() == RecordType::HINFO;
+        loops || self.octets.get(12..17) == Some(&[0, 0, 2, 0, 1])
     }
 
     /// The query.

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
+use super::overload::Overload;
 use crate::admin::{Admin, health_page, metrics_page, ready_page};
 
 /// Wait before an address is tried again.
@@ -33,14 +34,15 @@ enum Page {
 /// The pages that are served now.
 pub(super) struct Pages {
     admin: Arc<Admin>,
+    overload: Overload,
     served: BTreeMap<SocketAddr, (Vec<Page>, AbortHandle)>,
     tasks: JoinSet<()>,
 }
 
 impl Pages {
     /// None yet.
-    pub(super) fn new(admin: Arc<Admin>) -> Self {
-        Self { admin, served: BTreeMap::new(), tasks: JoinSet::new() }
+    pub(super) fn new(admin: Arc<Admin>, overload: Overload) -> Self {
+        Self { admin, overload, served: BTreeMap::new(), tasks: JoinSet::new() }
     }
 
     /// Serves the pages of `config` and no others; what stays goes on.
@@ -65,7 +67,8 @@ impl Pages {
                     Page::Metrics => metrics_page(Arc::clone(&self.admin)),
                 });
             }
-            let task = self.tasks.spawn(serve(address, routes));
+            let watched = pages.contains(&Page::Health).then(|| self.overload.clone());
+            let task = self.tasks.spawn(serve(address, routes, watched));
             self.served.insert(address, (pages, task));
         }
         while self.tasks.try_join_next().is_some() {}
@@ -104,8 +107,8 @@ fn socket(address: &ListenAddress) -> SocketAddr {
     }
 }
 
-/// Serves `routes` at `address` as soon as nobody else has it.
-async fn serve(address: SocketAddr, routes: Router) {
+/// Serves `routes` at `address` as soon as nobody else has it; what is `watched` is asked too.
+async fn serve(address: SocketAddr, routes: Router, watched: Option<Overload>) {
     let mut told = false;
     let listener = loop {
         match bind(address).await {
@@ -119,7 +122,17 @@ async fn serve(address: SocketAddr, routes: Router) {
         tokio::time::sleep(BIND_RETRY).await;
     };
     info!(%address, "listening for HTTP");
-    if let Err(error) = axum::serve(listener, routes).await {
+    let watching = async {
+        match watched {
+            Some(overload) => overload.watch(address).await,
+            None => std::future::pending().await,
+        }
+    };
+    let served = tokio::select! {
+        served = axum::serve(listener, routes) => served,
+        () = watching => Ok(()),
+    };
+    if let Err(error) = served {
         warn!(%address, %error, "HTTP pages are no longer served");
     }
 }

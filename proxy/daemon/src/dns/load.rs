@@ -19,6 +19,7 @@ use super::files::Files;
 use crate::config::{CorefileSource, DnsConfig};
 use crate::environment::interfaces;
 use crate::names::Names;
+use crate::node_local::NodeLocalConfig;
 
 /// Reads and makes ready, as often as is wanted.
 pub(super) struct Loader {
@@ -27,6 +28,8 @@ pub(super) struct Loader {
     listen: Vec<std::net::SocketAddr>,
     /// The domain that a flag gives, if one does.
     domain: Option<String>,
+    /// What is answered on the node in the place of others.
+    node_local: NodeLocalConfig,
     names: Arc<Names>,
     metrics: Metrics,
     /// Whose search paths are walked.
@@ -61,14 +64,15 @@ impl Loaded {
 
 impl Loader {
     /// Reads as `config` says.
-    pub(super) fn new(config: DnsConfig, names: Arc<Names>) -> Self {
+    pub(super) fn new(config: DnsConfig, node_local: NodeLocalConfig, names: Arc<Names>) -> Self {
         let DnsConfig { listen, corefile: source, domain, host, search_paths, .. } = config;
         // The built-in one binds its addresses itself.
         let listen = match source {
             CorefileSource::File { .. } => listen,
             CorefileSource::BuiltIn(_) => Vec::new(),
         };
-        Self { source, listen, domain, names, metrics: Metrics::default(), search_paths, host }
+        let metrics = Metrics::default();
+        Self { source, listen, domain, node_local, names, metrics, search_paths, host }
     }
 
     /// What counts.
@@ -124,10 +128,14 @@ impl Loader {
         let v4 = has(true).then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let v6 = has(false).then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         let everywhere: Vec<IpAddr> = v4.into_iter().chain(v6).collect();
+        // A Service that is not known yet is found out by asking it.
+        let latest = self.names.latest().unwrap_or_default();
+        let intercepted = self.node_local.addresses_in(&latest);
         let ground = Ground {
             listen: &self.listen,
             everywhere: &everywhere,
             interfaces: &interfaces,
+            intercepted: &intercepted,
             workers: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             zone: &|config| self.names.zone(config),
             metrics: &self.metrics,

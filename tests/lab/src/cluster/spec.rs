@@ -73,8 +73,11 @@ pub(crate) struct PodSpec {
     pub(crate) node_selector: Labels,
     pub(crate) host_network: bool,
     pub(crate) hostname: String,
+    /// What programs in the pod see as its host name; DNS knows nothing of it.
+    pub(crate) hostname_override: String,
     pub(crate) subdomain: String,
     pub(crate) dns_policy: String,
+    pub(crate) dns_config: DnsConfig,
     pub(crate) termination_grace_period_seconds: Option<u32>,
 }
 
@@ -83,6 +86,23 @@ impl PodSpec {
     pub(crate) fn grace_seconds(&self) -> u32 {
         self.termination_grace_period_seconds.unwrap_or(30)
     }
+}
+
+/// `dnsConfig` of a pod: what it adds to that of its DNS policy.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct DnsConfig {
+    pub(crate) nameservers: Vec<String>,
+    pub(crate) searches: Vec<String>,
+    pub(crate) options: Vec<DnsOption>,
+}
+
+/// An option of a resolver.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct DnsOption {
+    pub(crate) name: String,
+    pub(crate) value: Option<String>,
 }
 
 /// A container.

@@ -77,7 +77,7 @@ impl Network {
 fn place(name: &str, settings: &[(&str, &str)]) -> Result<Namespace> {
     let files = Files::create(name)?;
     Namespace::create(name, || {
-        files.lay_names(&names::outer_resolv_conf(), &names::hosts(name, None))?;
+        files.lay_names(&names::outer_resolver().to_string(), &names::hosts(name, None))?;
         set(topology::PLACE_SETTINGS)?;
         set(settings)
     })

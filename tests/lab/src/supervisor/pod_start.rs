@@ -42,7 +42,8 @@ pub(super) fn prepare(context: &Context, pod: &Pod, cable: String) -> Result<Pre
     let files = Files::create(&pod.uid)?;
     fs::write(files.ready(), "")?;
     let on_node = context.network.node(node)?;
-    let host_name = if pod.spec.hostname.is_empty() { &pod.name.name } else { &pod.spec.hostname };
+    let own = [&pod.spec.hostname_override, &pod.spec.hostname];
+    let host_name = own.into_iter().find(|name| !name.is_empty()).unwrap_or(&pod.name.name);
     let lay = || {
         files.lay_names(&resolv_conf(context, pod), &names::hosts(host_name, Some(addresses)))?;
         files.lay_pod()
@@ -66,18 +67,18 @@ pub(super) fn prepare(context: &Context, pod: &Pod, cable: String) -> Result<Pre
     Ok(Prepared { name, node, place, files, cable, orders: Some(orders), group, probes, probing })
 }
 
-/// resolv.conf by the pod's DNS policy.
+/// resolv.conf by the pod's DNS policy, with what its own configuration adds.
 fn resolv_conf(context: &Context, pod: &Pod) -> String {
-    let outer = match pod.spec.dns_policy.as_str() {
-        "Default" => true,
-        "ClusterFirstWithHostNet" => false,
-        _ => pod.spec.host_network,
+    let outer = || names::outer_resolver();
+    let cluster = || names::cluster_resolver(&pod.name.namespace, &context.settings.cluster_domain);
+    let resolver = match pod.spec.dns_policy.as_str() {
+        "None" => names::Resolver::default(),
+        "Default" => outer(),
+        "ClusterFirstWithHostNet" => cluster(),
+        _ if pod.spec.host_network => outer(),
+        _ => cluster(),
     };
-    if outer {
-        names::outer_resolv_conf()
-    } else {
-        names::cluster_resolv_conf(&pod.name.namespace, &context.settings.cluster_domain)
-    }
+    resolver.with(&pod.spec.dns_config).to_string()
 }
 
 /// Runs the lab's own server in `place`.

@@ -116,6 +116,7 @@ impl<C: Connect> Streams<C> {
                 Err(_line_ended) => None,
             };
             drop(ticket);
+            self.give_up_idle();
             match outcome {
                 Some(reply) => return Ok(reply),
                 None if is_fresh => return Err(io::ErrorKind::ConnectionReset.into()),
@@ -156,6 +157,20 @@ impl<C: Connect> Streams<C> {
         let has_room = |line: &&Line| line.in_flight.load(Ordering::Relaxed) < self.reuse.in_flight;
         let line = lines.iter().find(has_room)?;
         Some((line.clone(), line.ticket()))
+    }
+}
+
+impl<C: Connect> Streams<C> {
+    /// Gives up unused lines beyond those that may be kept.
+    fn give_up_idle(&self) {
+        let Some(most) = self.reuse.most_idle else { return };
+        let mut idle = 0;
+        // Who takes a line counts it in while this is locked.
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).retain(|line| {
+            let is_idle = line.in_flight.load(Ordering::Relaxed) == 0;
+            idle += usize::from(is_idle);
+            !is_idle || idle <= most.get()
+        });
     }
 }
 
