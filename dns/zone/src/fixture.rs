@@ -1,144 +1,25 @@
 //! A small cluster for tests: the Services of every tutorial, one of each kind.
 
-use std::net::IpAddr;
+#[path = "../tests/support/objects.rs"]
+mod objects;
+
 use std::sync::Arc;
 
 use hickory_proto::rr::Record;
 use podway_cluster_model::builder::{Builder, Change};
-use podway_cluster_model::endpoint::{Condition, Endpoint, EndpointPort, EndpointSlice, Hints};
-use podway_cluster_model::name::{
-    Hostname, LocalName, Namespace, ObjectName, PortName, ServiceName,
-};
-use podway_cluster_model::node::Pod;
-use podway_cluster_model::port::{Port, Protocol};
-use podway_cluster_model::service::{
-    Affinity, External, ProxyOwner, Service, ServiceKind, ServicePort, TrafficPolicy,
-};
+use podway_cluster_model::port::Protocol;
 use podway_cluster_model::snapshot::{Delta, Snapshot};
 
+pub(crate) use self::objects::{
+    PortSpec, address, cluster_ip, endpoint, external_name, headless, named, namespace, of_pod, pod,
+    service, service_name, slice, unready,
+};
 use crate::answer::Answer;
 use crate::config::ZoneConfig;
 use crate::index::ZoneIndex;
 
 /// When the fixture's index was made: the serial of its SOA records.
 pub(crate) const NOW: u64 = 1_700_000_000;
-
-/// A port as tests write it: name, protocol, number.
-pub(crate) type PortSpec<'a> = (&'a str, Protocol, u16);
-
-pub(crate) fn address(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn port(number: u16) -> Port {
-    Port::new(number).unwrap()
-}
-
-pub(crate) fn namespace(name: &str) -> Change {
-    Change::Namespace(Namespace::new(name).unwrap())
-}
-
-pub(crate) fn service_name(namespace: &str, name: &str) -> ServiceName {
-    ServiceName::new(namespace, name).unwrap()
-}
-
-pub(crate) fn service(name: ServiceName, kind: ServiceKind, ports: &[PortSpec<'_>]) -> Change {
-    let ports = ports
-        .iter()
-        .map(|(name, protocol, number)| ServicePort {
-            name: PortName::new(name).unwrap(),
-            protocol: *protocol,
-            port: port(*number),
-            node_port: None,
-        })
-        .collect();
-    Change::Service(Service {
-        name,
-        kind,
-        ports,
-        external: External::default(),
-        internal_policy: TrafficPolicy::default(),
-        affinity: Affinity::default(),
-        spread: Default::default(),
-        proxy: ProxyOwner::default(),
-        created_unix_seconds: None,
-    })
-}
-
-pub(crate) fn cluster_ip(
-    (namespace, name): (&str, &str),
-    addresses: &[&str],
-    ports: &[PortSpec<'_>],
-) -> Change {
-    let addresses = addresses.iter().map(|text| address(text)).collect();
-    service(service_name(namespace, name), ServiceKind::ClusterIp(addresses), ports)
-}
-
-pub(crate) fn headless((namespace, name): (&str, &str), ports: &[PortSpec<'_>]) -> Change {
-    service(service_name(namespace, name), ServiceKind::Headless, ports)
-}
-
-pub(crate) fn external_name((namespace, name): (&str, &str), target: &str) -> Change {
-    service(service_name(namespace, name), ServiceKind::ExternalName(target.to_owned()), &[])
-}
-
-/// A ready endpoint without host name and pod.
-pub(crate) fn endpoint(text: &str) -> Endpoint {
-    Endpoint {
-        address: address(text),
-        condition: Condition::Ready { terminating: false },
-        hostname: None,
-        node: None,
-        pod: None,
-        zone: None,
-        hints: Hints::default(),
-    }
-}
-
-pub(crate) fn named(text: &str, hostname: &str) -> Endpoint {
-    Endpoint { hostname: Some(Hostname::new(hostname).unwrap()), ..endpoint(text) }
-}
-
-pub(crate) fn of_pod(pod: &str, endpoint: Endpoint) -> Endpoint {
-    Endpoint { pod: Some(LocalName::new(pod).unwrap()), ..endpoint }
-}
-
-pub(crate) fn unready(endpoint: Endpoint) -> Endpoint {
-    Endpoint { condition: Condition::NotReady, ..endpoint }
-}
-
-/// A slice of a Service; its own name is the Service's with `suffix`.
-pub(crate) fn slice(
-    (namespace, service): (&str, &str),
-    suffix: &str,
-    ports: &[PortSpec<'_>],
-    endpoints: Vec<Endpoint>,
-) -> Change {
-    let ports = ports
-        .iter()
-        .map(|(name, protocol, number)| EndpointPort {
-            name: PortName::new(name).unwrap(),
-            protocol: *protocol,
-            port: port(*number),
-        })
-        .collect();
-    Change::Slice(EndpointSlice {
-        name: ObjectName::new(namespace, &format!("{service}-{suffix}")).unwrap(),
-        service: service_name(namespace, service),
-        ports,
-        endpoints,
-    })
-}
-
-pub(crate) fn pod((namespace, name): (&str, &str), addresses: &[&str]) -> Change {
-    Change::Pod(Pod {
-        name: ObjectName::new(namespace, name).unwrap(),
-        node: None,
-        addresses: addresses.iter().map(|text| address(text)).collect(),
-        host_network: false,
-        sockets: Default::default(),
-    })
-}
 
 /// The cluster that the examples speak of.
 pub(crate) fn cluster() -> Vec<Change> {

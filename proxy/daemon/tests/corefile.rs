@@ -10,24 +10,9 @@ use std::net::UdpSocket;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use node::{Node, wait_for};
+use node::{Node, WEB, wait_for};
 use podway_tests_netns::isolated;
 use tempfile::TempDir;
-
-/// Service `shop/web` at 10.96.0.20.
-const WEB: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec:
-  clusterIP: 10.96.0.20
-  clusterIPs: [10.96.0.20]
-  ports: [{name: http, port: 80}]
-"#;
 
 /// A folder as the kubelet mounts a ConfigMap: every version behind a link that is swapped.
 struct Mounted {

@@ -9,30 +9,8 @@ mod source;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
-use node::{Node, nft, podway, try_podway, wait_for};
+use node::{Node, WEB, nft, podway, try_podway, wait_for};
 use podway_tests_netns::isolated;
-
-/// Service `shop/web` at 10.96.0.20:80 with one endpoint.
-const WEB: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec:
-  clusterIP: 10.96.0.20
-  clusterIPs: [10.96.0.20]
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
-addressType: IPv4
-ports: [{name: http, port: 8080, protocol: TCP}]
-endpoints: [{addresses: [10.244.1.5], conditions: {ready: true}}]
-"#;
 
 #[test]
 fn ready_daemon_answers_and_leaves_its_rules_when_told_to_stop() {

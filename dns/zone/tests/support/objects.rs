@@ -1,0 +1,131 @@
+//! Objects of a cluster as tests write them; also for the tests of crates that use this one.
+
+use std::net::IpAddr;
+
+use podway_cluster_model::builder::Change;
+use podway_cluster_model::endpoint::{Condition, Endpoint, EndpointPort, EndpointSlice, Hints};
+use podway_cluster_model::name::{
+    Hostname, LocalName, Namespace, ObjectName, PortName, ServiceName,
+};
+use podway_cluster_model::node::Pod;
+use podway_cluster_model::port::{Port, Protocol};
+use podway_cluster_model::service::{
+    Affinity, External, ProxyOwner, Service, ServiceKind, ServicePort, TrafficPolicy,
+};
+
+/// A port as tests write it: name, protocol, number.
+pub(crate) type PortSpec<'a> = (&'a str, Protocol, u16);
+
+pub(crate) fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn port(number: u16) -> Port {
+    Port::new(number).unwrap()
+}
+
+pub(crate) fn namespace(name: &str) -> Change {
+    Change::Namespace(Namespace::new(name).unwrap())
+}
+
+pub(crate) fn service_name(namespace: &str, name: &str) -> ServiceName {
+    ServiceName::new(namespace, name).unwrap()
+}
+
+pub(crate) fn service(name: ServiceName, kind: ServiceKind, ports: &[PortSpec<'_>]) -> Change {
+    let ports = ports
+        .iter()
+        .map(|(name, protocol, number)| ServicePort {
+            name: PortName::new(name).unwrap(),
+            protocol: *protocol,
+            port: port(*number),
+            node_port: None,
+        })
+        .collect();
+    Change::Service(Service {
+        name,
+        kind,
+        ports,
+        external: External::default(),
+        internal_policy: TrafficPolicy::default(),
+        affinity: Affinity::default(),
+        spread: Default::default(),
+        proxy: ProxyOwner::default(),
+        created_unix_seconds: None,
+    })
+}
+
+pub(crate) fn cluster_ip(
+    (namespace, name): (&str, &str),
+    addresses: &[&str],
+    ports: &[PortSpec<'_>],
+) -> Change {
+    let addresses = addresses.iter().map(|text| address(text)).collect();
+    service(service_name(namespace, name), ServiceKind::ClusterIp(addresses), ports)
+}
+
+pub(crate) fn headless((namespace, name): (&str, &str), ports: &[PortSpec<'_>]) -> Change {
+    service(service_name(namespace, name), ServiceKind::Headless, ports)
+}
+
+pub(crate) fn external_name((namespace, name): (&str, &str), target: &str) -> Change {
+    service(service_name(namespace, name), ServiceKind::ExternalName(target.to_owned()), &[])
+}
+
+/// A ready endpoint without host name and pod.
+pub(crate) fn endpoint(text: &str) -> Endpoint {
+    Endpoint {
+        address: address(text),
+        condition: Condition::Ready { terminating: false },
+        hostname: None,
+        node: None,
+        pod: None,
+        zone: None,
+        hints: Hints::default(),
+    }
+}
+
+pub(crate) fn named(text: &str, hostname: &str) -> Endpoint {
+    Endpoint { hostname: Some(Hostname::new(hostname).unwrap()), ..endpoint(text) }
+}
+
+pub(crate) fn of_pod(pod: &str, endpoint: Endpoint) -> Endpoint {
+    Endpoint { pod: Some(LocalName::new(pod).unwrap()), ..endpoint }
+}
+
+pub(crate) fn unready(endpoint: Endpoint) -> Endpoint {
+    Endpoint { condition: Condition::NotReady, ..endpoint }
+}
+
+/// A slice of a Service; its own name is the Service's with `suffix`.
+pub(crate) fn slice(
+    (namespace, service): (&str, &str),
+    suffix: &str,
+    ports: &[PortSpec<'_>],
+    endpoints: Vec<Endpoint>,
+) -> Change {
+    let ports = ports
+        .iter()
+        .map(|(name, protocol, number)| EndpointPort {
+            name: PortName::new(name).unwrap(),
+            protocol: *protocol,
+            port: port(*number),
+        })
+        .collect();
+    Change::Slice(EndpointSlice {
+        name: ObjectName::new(namespace, &format!("{service}-{suffix}")).unwrap(),
+        service: service_name(namespace, service),
+        ports,
+        endpoints,
+    })
+}
+
+pub(crate) fn pod((namespace, name): (&str, &str), addresses: &[&str]) -> Change {
+    Change::Pod(Pod {
+        name: ObjectName::new(namespace, name).unwrap(),
+        node: None,
+        addresses: addresses.iter().map(|text| address(text)).collect(),
+        host_network: false,
+        sockets: Default::default(),
+    })
+}
