@@ -3,11 +3,13 @@
 //! Which benchmarks there are, and what they take, is the crate `tests/bench`'s to say: everything
 //! behind `bench` is passed on.
 
+use std::env;
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use cargo_metadata::MetadataCommand;
+use podway_tests_peers::Peer;
 
 use crate::process;
 
@@ -16,6 +18,9 @@ const PROGRAM: &str = "podway-tests-bench";
 
 /// What is built: the benchmarks, and what they measure.
 const PACKAGES: [&str; 2] = [PROGRAM, "podway-proxy-daemon"];
+
+/// Names the program of CoreDNS to the benchmark `dns`.
+const COREDNS: &str = "PODWAY_BENCH_COREDNS";
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -37,9 +42,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let metadata = MetadataCommand::new().current_dir(&root).no_deps().exec()?;
     let program = metadata.target_directory.join("release").join(PROGRAM);
-    let status = Command::new(&program)
-        .args(&args.rest)
-        .status()
-        .with_context(|| format!("{program} cannot be started"))?;
+    let mut benchmark = Command::new(&program);
+    benchmark.args(&args.rest);
+    // Measured too where it was built, unless another one is named.
+    if let (None, Ok(coredns)) = (env::var_os(COREDNS), Peer::CoreDns.find()) {
+        benchmark.env(COREDNS, coredns);
+    }
+    let status = benchmark.status().with_context(|| format!("{program} cannot be started"))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

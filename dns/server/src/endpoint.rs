@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use crate::mmsg::{self, Addresses, Datagram, Slot};
+use crate::mmsg::{self, Addresses, BATCH, Datagram, Slot};
 
 /// A bound socket.
 #[derive(Debug)]
@@ -46,9 +46,17 @@ impl Endpoint {
     /// Takes what is waiting into the first of `slots`, or says that nothing is
     /// ([`io::ErrorKind::WouldBlock`]).
     pub(crate) fn receive(&self, slots: &mut [Slot]) -> io::Result<usize> {
-        self.socket.try_io(Interest::READABLE, || {
-            mmsg::receive(self.socket.as_fd(), slots, self.addresses)
-        })
+        let mut received = 0;
+        let outcome = self.socket.try_io(Interest::READABLE, || {
+            received = mmsg::receive(self.socket.as_fd(), slots, self.addresses)?;
+            // With room left the socket is empty: a further call would say no more than that. What
+            // comes from now on is told anew.
+            if received < slots.len().min(BATCH) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        });
+        if received > 0 { Ok(received) } else { outcome.map(|()| 0) }
     }
 
     /// Sends all `datagrams`, waiting for room if need be; `failed` hears of each that cannot be.
@@ -59,7 +67,14 @@ impl Endpoint {
     ) {
         while let Some(first) = datagrams.first() {
             let send = || mmsg::send(self.socket.as_fd(), datagrams);
-            let gone = match self.socket.async_io(Interest::WRITABLE, send).await {
+            // There is nearly always room.
+            let outcome = match self.socket.try_io(Interest::WRITABLE, send) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.socket.async_io(Interest::WRITABLE, send).await
+                }
+                outcome => outcome,
+            };
+            let gone = match outcome {
                 Ok(sent) => sent,
                 Err(error) => {
                     failed(first, error);

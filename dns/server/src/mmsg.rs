@@ -3,25 +3,25 @@
 //! The only module here with unsafe code. The wrappers of nix were tried first: their headers keep
 //! raw pointers, so that no task may hold them, they give all datagrams of a batch the same control
 //! message, and they do not reset lengths between calls; rustix has no recvmmsg. Here the headers
-//! live on the stack for one call, and what goes in and out is plain data.
+//! live on the stack for one call, as many as are needed, and what goes in and out is plain data.
 #![allow(unsafe_code, reason = "two system calls without a fitting safe wrapper")]
 #![expect(
     clippy::cast_possible_truncation,
     reason = "what is counted here is the size of a structure of the kernel or a batch"
 )]
 
-use std::array;
+use std::ffi::c_void;
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr::null_mut;
+use std::ptr::{from_ref, null_mut};
 
+use arrayvec::ArrayVec;
 use nix::libc::{
     self, c_int, c_uint, cmsghdr, in_addr, in_pktinfo, in6_addr, in6_pktinfo, iovec, mmsghdr,
-    msghdr, sockaddr_storage,
+    msghdr, sockaddr_in, sockaddr_in6, sockaddr_storage,
 };
-use socket2::{SockAddr, SockAddrStorage};
 
 /// Most datagrams of one call.
 ///
@@ -70,18 +70,22 @@ pub(crate) enum Asked {
     V6(Ipv6Addr, c_uint),
 }
 
-/// Room for a datagram that comes in.
-#[derive(Debug)]
+/// Room for a datagram that comes in, and for what the kernel tells of it.
 pub(crate) struct Slot {
     buffer: Box<[u8]>,
     octets: usize,
     path: Option<Path>,
+    name: sockaddr_storage,
+    control: Control,
 }
 
 impl Slot {
     /// Makes room for so many octets; of longer datagrams the rest is cut off.
     pub(crate) fn new(octets: usize) -> Self {
-        Self { buffer: vec![0; octets].into(), octets: 0, path: None }
+        // SAFETY: all zeros are valid for it, and an address of no family.
+        let name = unsafe { zeroed() };
+        let buffer = vec![0; octets].into();
+        Self { buffer, octets: 0, path: None, name, control: Control::EMPTY }
     }
 
     /// The datagram that came last, and whence, if the kernel gave an address that is one.
@@ -119,26 +123,22 @@ pub(crate) fn receive(
 ) -> io::Result<usize> {
     let count = slots.len().min(BATCH);
     let slots = &mut slots[..count];
-    // SAFETY: all zeros are valid for these, which are numbers and pointers, and mean "nothing".
-    let mut headers: [mmsghdr; BATCH] = unsafe { zeroed() };
-    let mut buffers = [iovec { iov_base: null_mut(), iov_len: 0 }; BATCH];
-    let mut names: [SockAddrStorage; BATCH] = array::from_fn(|_| SockAddrStorage::zeroed());
-    let mut controls = [Control::EMPTY; BATCH];
-    for (index, slot) in slots.iter_mut().enumerate() {
-        buffers[index] =
-            iovec { iov_base: slot.buffer.as_mut_ptr().cast(), iov_len: slot.buffer.len() };
-        let header = &mut headers[index].msg_hdr;
-        header.msg_name = (&raw mut names[index]).cast();
-        header.msg_namelen = NAME_OCTETS;
-        header.msg_iov = &raw mut buffers[index];
-        header.msg_iovlen = 1;
-        if addresses == Addresses::Told {
-            header.msg_control = controls[index].octets.as_mut_ptr().cast();
-            header.msg_controllen = CONTROL_OCTETS as _;
-        }
+    let mut buffers = ArrayVec::<iovec, BATCH>::new();
+    let mut headers = ArrayVec::<mmsghdr, BATCH>::new();
+    for slot in &mut *slots {
+        buffers
+            .push(iovec { iov_base: slot.buffer.as_mut_ptr().cast(), iov_len: slot.buffer.len() });
     }
-    // SAFETY: the first `count` headers point to buffers, names and controls of the lengths given,
-    // which live and are not otherwise used until the call is over; there is no time-out.
+    for (slot, buffer) in slots.iter_mut().zip(&mut buffers) {
+        let name = ((&raw mut slot.name).cast(), NAME_OCTETS);
+        let control = match addresses {
+            Addresses::One => (null_mut(), 0),
+            Addresses::Told => (slot.control.octets.as_mut_ptr().cast(), CONTROL_OCTETS),
+        };
+        headers.push(header(name, buffer, control));
+    }
+    // SAFETY: the `count` headers point to buffers, names and controls of the lengths given, which
+    // live and are not otherwise used until the call is over; there is no time-out.
     let received = unsafe {
         libc::recvmmsg(
             socket.as_raw_fd(),
@@ -149,14 +149,14 @@ pub(crate) fn receive(
         )
     };
     let received = counted(received)?;
-    for ((slot, header), name) in slots.iter_mut().zip(&headers).zip(names).take(received) {
+    for (slot, header) in slots.iter_mut().zip(&headers).take(received) {
         slot.octets = (header.msg_len as usize).min(slot.buffer.len());
         let asked = match addresses {
             Addresses::One => None,
             Addresses::Told => asked(&header.msg_hdr),
         };
-        slot.path =
-            socket_address(name, header.msg_hdr.msg_namelen).map(|client| Path { client, asked });
+        slot.path = socket_address(&slot.name, header.msg_hdr.msg_namelen)
+            .map(|client| Path { client, asked });
     }
     Ok(received)
 }
@@ -166,38 +166,91 @@ pub(crate) fn receive(
 /// # Errors
 /// The first one cannot be sent; [`io::ErrorKind::WouldBlock`]: not now.
 pub(crate) fn send(socket: BorrowedFd<'_>, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
-    let count = datagrams.len().min(BATCH);
-    // SAFETY: as in `receive`.
-    let mut headers: [mmsghdr; BATCH] = unsafe { zeroed() };
-    let mut buffers = [iovec { iov_base: null_mut(), iov_len: 0 }; BATCH];
-    let mut names: [Option<SockAddr>; BATCH] = [const { None }; BATCH];
-    let mut controls = [Control::EMPTY; BATCH];
-    for (index, Datagram { octets, path }) in datagrams[..count].iter().enumerate() {
-        buffers[index] =
-            iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() };
-        let name = names[index].insert(SockAddr::from(path.client));
-        let header = &mut headers[index].msg_hdr;
-        header.msg_name = name.as_ptr().cast_mut().cast();
-        header.msg_namelen = name.len();
-        header.msg_iov = &raw mut buffers[index];
-        header.msg_iovlen = 1;
-        if let Some(asked) = path.asked {
-            header.msg_control = controls[index].octets.as_mut_ptr().cast();
-            header.msg_controllen = CONTROL_OCTETS as _;
-            write_control(header, asked);
-        }
+    let datagrams = &datagrams[..datagrams.len().min(BATCH)];
+    let mut parts = ArrayVec::<(iovec, Name, Control), BATCH>::new();
+    let mut headers = ArrayVec::<mmsghdr, BATCH>::new();
+    for Datagram { octets, path } in datagrams {
+        let buffer = iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() };
+        parts.push((buffer, Name::from(path.client), Control::EMPTY));
     }
-    // SAFETY: the first `count` headers point to octets, names and controls of the lengths given,
-    // which live until the call is over; the kernel writes to the headers only.
+    for (Datagram { path, .. }, (buffer, name, control)) in datagrams.iter().zip(&mut parts) {
+        let mut header = header(name.parts(), buffer, (null_mut(), 0));
+        if let Some(asked) = path.asked {
+            header.msg_hdr.msg_control = control.octets.as_mut_ptr().cast();
+            header.msg_hdr.msg_controllen = CONTROL_OCTETS as _;
+            write_control(&mut header.msg_hdr, asked);
+        }
+        headers.push(header);
+    }
+    // SAFETY: the headers point to octets, names and controls of the lengths given, which live until
+    // the call is over; the kernel writes to the headers only.
     let sent = unsafe {
         libc::sendmmsg(
             socket.as_raw_fd(),
             headers.as_mut_ptr(),
-            count as c_uint,
+            headers.len() as c_uint,
             libc::MSG_DONTWAIT as _,
         )
     };
     counted(sent)
+}
+
+/// A header of one datagram.
+fn header(
+    (name, name_octets): (*mut c_void, libc::socklen_t),
+    buffer: &mut iovec,
+    (control, control_octets): (*mut c_void, usize),
+) -> mmsghdr {
+    // SAFETY: all zeros are valid for numbers and pointers, and mean "nothing"; some systems have
+    // padding in it, so that it cannot be written out.
+    let mut header: mmsghdr = unsafe { zeroed() };
+    header.msg_hdr.msg_name = name;
+    header.msg_hdr.msg_namelen = name_octets;
+    header.msg_hdr.msg_iov = buffer;
+    header.msg_hdr.msg_iovlen = 1;
+    header.msg_hdr.msg_control = control;
+    header.msg_hdr.msg_controllen = control_octets as _;
+    header
+}
+
+/// An address as the kernel takes it.
+enum Name {
+    V4(sockaddr_in),
+    V6(sockaddr_in6),
+}
+
+impl From<SocketAddr> for Name {
+    fn from(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(address) => Self::V4(sockaddr_in {
+                sin_family: libc::AF_INET as _,
+                sin_port: address.port().to_be(),
+                sin_addr: in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
+                sin_zero: [0; 8],
+            }),
+            SocketAddr::V6(address) => Self::V6(sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as _,
+                sin6_port: address.port().to_be(),
+                sin6_flowinfo: address.flowinfo(),
+                sin6_addr: in6_addr { s6_addr: address.ip().octets() },
+                sin6_scope_id: address.scope_id(),
+            }),
+        }
+    }
+}
+
+impl Name {
+    /// Where it is, and its length.
+    fn parts(&mut self) -> (*mut c_void, libc::socklen_t) {
+        match self {
+            Self::V4(name) => {
+                ((&raw mut *name).cast(), size_of::<sockaddr_in>() as libc::socklen_t)
+            }
+            Self::V6(name) => {
+                ((&raw mut *name).cast(), size_of::<sockaddr_in6>() as libc::socklen_t)
+            }
+        }
+    }
 }
 
 /// What a call says of its success.
@@ -206,9 +259,22 @@ fn counted(count: c_int) -> io::Result<usize> {
 }
 
 /// The address that the kernel wrote.
-fn socket_address(name: SockAddrStorage, octets: libc::socklen_t) -> Option<SocketAddr> {
-    // SAFETY: the kernel wrote the family, and behind it what belongs to that; the rest is zeros.
-    unsafe { SockAddr::new(name, octets) }.as_socket()
+fn socket_address(name: &sockaddr_storage, octets: libc::socklen_t) -> Option<SocketAddr> {
+    let (family, octets) = (c_int::from(name.ss_family), octets as usize);
+    if family == libc::AF_INET && octets >= size_of::<sockaddr_in>() {
+        // SAFETY: the storage has room and alignment for every kind of address, and the kernel wrote
+        // one of this kind.
+        let name = unsafe { &*from_ref(name).cast::<sockaddr_in>() };
+        let ip = Ipv4Addr::from(name.sin_addr.s_addr.to_ne_bytes());
+        return Some(SocketAddrV4::new(ip, u16::from_be(name.sin_port)).into());
+    }
+    if family == libc::AF_INET6 && octets >= size_of::<sockaddr_in6>() {
+        // SAFETY: as above.
+        let name = unsafe { &*from_ref(name).cast::<sockaddr_in6>() };
+        let (ip, port) = (Ipv6Addr::from(name.sin6_addr.s6_addr), u16::from_be(name.sin6_port));
+        return Some(SocketAddrV6::new(ip, port, name.sin6_flowinfo, name.sin6_scope_id).into());
+    }
+    None
 }
 
 /// The address asked, in the form that a reply needs.

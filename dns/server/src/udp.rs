@@ -35,14 +35,19 @@ pub(crate) async fn serve(
     mut stop: Stop,
 ) -> io::Result<()> {
     let mut worker = Worker::new(Endpoint::new(socket)?, handler)?;
+    // Awaited once and for all: who begins to wait and gives up again has to be written down and
+    // crossed out each time.
+    let ordered = stop.ordered();
+    tokio::pin!(ordered);
     loop {
         tokio::select! {
-            () = stop.ordered() => break,
+            biased;
+            () = &mut ordered => break,
+            Some(_) = worker.later.join_next() => {}
             ready = worker.endpoint.readable() => {
                 ready?;
                 worker.take_batch().await;
             }
-            Some(_) = worker.later.join_next() => {}
         }
     }
     worker.drain().await;
@@ -99,7 +104,7 @@ impl Worker {
             Ok(received) => {
                 self.answer(received);
                 self.send().await;
-                Queue::PerhapsMore
+                if received < BATCH { Queue::Empty } else { Queue::PerhapsMore }
             }
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {

@@ -5,11 +5,11 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
+use podway_dns_server::TlsIdentity;
 use tokio::process::Command;
 
 use self::support::corefile::Site;

@@ -44,7 +44,8 @@ pub(crate) struct Args {
     /// Queries per second of the legs that measure latency.
     #[arg(long, default_value_t = 20_000)]
     pace: u32,
-    /// The program of CoreDNS, to be measured too, with its `file` plugin.
+    /// The program of CoreDNS, to be measured too, with its `file` plugin; `cargo xtask peers coredns`
+    /// builds one, which is measured by itself.
     #[arg(long, value_name = "FILE", env = "PODWAY_BENCH_COREDNS")]
     coredns: Option<PathBuf>,
 }
