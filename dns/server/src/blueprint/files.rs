@@ -29,9 +29,11 @@ pub(super) fn zones(target: &ArcSwap<ZoneFiles>, file: &str, contents: Contents)
         let path = PathBuf::from(path);
         // Read once, however often: else one zone would be made of two states of it.
         let contents = included.entry(path.clone()).or_insert_with(|| keeper::contents(&path));
-        contents.clone().map_err(|error| match error {
-            io::ErrorKind::NotFound => SourceError::Missing,
-            error => SourceError::Unreadable { reason: error.to_string() },
+        contents.clone().map_err(|error| {
+            if error == io::ErrorKind::NotFound {
+                return SourceError::Missing;
+            }
+            SourceError::Unreadable { reason: error.to_string() }
         })
     };
     // Another file's zones may be replaced at the same time; then this is done once more.

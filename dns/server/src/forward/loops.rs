@@ -114,12 +114,11 @@ impl Forwarders {
     pub(super) async fn look_for_loops(self: &Arc<Self>) -> bool {
         let mut looks = JoinSet::new();
         for (place, route) in self.routes.iter().enumerate() {
-            for upstream in route.resolver.upstreams.load().iter().cloned() {
-                let forwarders = Arc::clone(self);
+            for upstream in &**route.resolver.upstreams.load() {
+                let (forwarders, upstream) = (Arc::clone(self), Arc::clone(upstream));
                 looks.spawn(async move {
                     let zone = forwarders.routes[place].zone();
-                    let loops = forwarders.loops.as_ref();
-                    match loops {
+                    match &forwarders.loops {
                         Some(loops) => upstream.led_back(loops.leads_back(&upstream, zone).await),
                         None => false,
                     }
