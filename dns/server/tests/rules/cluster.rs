@@ -1,9 +1,5 @@
 //! The cluster that the rules speak of: one Service of each kind, and some of a size.
 
-#[path = "../../../zone/tests/support/objects.rs"]
-#[allow(dead_code, reason = "not every test needs every kind")]
-mod objects;
-
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use podway_cluster_model::builder::{Builder, Change};
@@ -11,8 +7,8 @@ use podway_cluster_model::endpoint::Endpoint;
 use podway_cluster_model::port::Protocol;
 use podway_dns_zone::{MissingPointer, ReverseZone, ZoneConfig, ZoneIndex};
 
-use self::objects::{
-    PortSpec, cluster_ip, endpoint, external_name, named, namespace, slice, unready,
+use crate::support::objects::{
+    self, PortSpec, cluster_ip, endpoint, external_name, named, namespace, slice, unready,
 };
 
 /// When the index was made: the serial of SOA records.

@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+pub(crate) use self::zone::objects;
 pub(crate) use self::zone::{BIG, big_address, changed_zone, unsynced, zone};
 
 /// How long a test waits for what must come. Never measured: it only ends a test that has failed.

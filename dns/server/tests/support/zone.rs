@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "not every test file uses every helper")]
 
 #[path = "../../../zone/tests/support/objects.rs"]
-mod objects;
+pub(crate) mod objects;
 
 use std::net::Ipv4Addr;
 
