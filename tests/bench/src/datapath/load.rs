@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let Args { near, far, processor, amount } = *args;
     pin(processor)?;
     let figures = Figures {
-        connect_ns: median(amount.count, || connect(near).map(drop))?,
+        connect_ns: connects(near, amount.count)?,
         exchange_ns: median(amount.count, || {
             let mut stream = connect(near)?;
             exchange(&mut stream)
@@ -93,9 +93,26 @@ fn median(count: u32, mut once: impl FnMut() -> Result<()>) -> Result<u64> {
     Ok(u64::try_from(Sample::new(times)?.median().as_nanos())?)
 }
 
+/// The middle of the times until a connection is there; how it ends is not in them.
+fn connects(to: SocketAddr, count: u32) -> Result<u64> {
+    let times = (0..count)
+        .map(|_| {
+            let start = Instant::now();
+            let stream = TcpStream::connect(to).with_context(|| to.to_string())?;
+            let took = start.elapsed();
+            prepare(stream).map(drop)?;
+            Ok(took)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(u64::try_from(Sample::new(times)?.median().as_nanos())?)
+}
+
 /// A connection whose end is told by a reset, so that no port stays taken.
 fn connect(to: SocketAddr) -> Result<TcpStream> {
-    let stream = TcpStream::connect(to).with_context(|| to.to_string())?;
+    prepare(TcpStream::connect(to).with_context(|| to.to_string())?)
+}
+
+fn prepare(stream: TcpStream) -> Result<TcpStream> {
     setsockopt(&stream, Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 })?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
