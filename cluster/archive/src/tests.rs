@@ -36,8 +36,9 @@ fn sample() -> Vec<Change> {
                 node: Some(NodeName::new("node-1").unwrap()),
                 pod: Some(LocalName::new("web-0").unwrap()),
                 zone: Some(Arc::from("zone-a")),
-                hints: Hints { zones: [Arc::from("zone-a")].into(), ..Hints::default() },
-            }],
+                hints: Hints::new([Arc::from("zone-a")].into(), Default::default()),
+            }]
+            .into(),
         }),
     ]
 }

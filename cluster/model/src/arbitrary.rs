@@ -165,7 +165,7 @@ fn slice_for(
             name: ObjectName { namespace: service.namespace.clone(), name },
             service: service.clone(),
             ports: ports.clone(),
-            endpoints,
+            endpoints: endpoints.into(),
         }
     })
 }
@@ -202,7 +202,7 @@ fn zone() -> impl Strategy<Value = Arc<str>> {
 
 fn hints() -> impl Strategy<Value = Hints> {
     let full = (btree_set(zone(), 0..=2), btree_set(node_name(), 0..=2))
-        .prop_map(|(zones, nodes)| Hints { zones, nodes });
+        .prop_map(|(zones, nodes)| Hints::new(zones, nodes));
     prop_oneof![Just(Hints::default()), full]
 }
 

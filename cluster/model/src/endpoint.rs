@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,48 @@ pub struct EndpointSlice {
     /// Ports of every endpoint in the slice.
     pub ports: Vec<EndpointPort>,
     /// The endpoints, all of one address family.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Endpoints,
+}
+
+/// The endpoints of a slice: one list for everybody who keeps the slice.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Endpoints(Arc<[Endpoint]>);
+
+impl Deref for Endpoints {
+    type Target = [Endpoint];
+
+    fn deref(&self) -> &[Endpoint] {
+        &self.0
+    }
+}
+
+/// Copies a list that somebody else has too.
+impl DerefMut for Endpoints {
+    fn deref_mut(&mut self) -> &mut [Endpoint] {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl From<Vec<Endpoint>> for Endpoints {
+    fn from(endpoints: Vec<Endpoint>) -> Self {
+        Self(endpoints.into())
+    }
+}
+
+impl FromIterator<Endpoint> for Endpoints {
+    fn from_iter<I: IntoIterator<Item = Endpoint>>(endpoints: I) -> Self {
+        Self(endpoints.into_iter().collect())
+    }
+}
+
+impl<'a> IntoIterator for &'a Endpoints {
+    type Item = &'a Endpoint;
+    type IntoIter = std::slice::Iter<'a, Endpoint>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
 }
 
 /// One port of a slice: where the endpoints listen for a Service port of the same name.
@@ -97,9 +139,50 @@ impl Condition {
     }
 }
 
-/// Topology hints of an endpoint (KEP-2433, KEP-3015).
+/// Topology hints of an endpoint: nothing where it has none, and one copy for all that have the same.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Hints {
+#[serde(from = "HintSets", into = "HintSets")]
+pub struct Hints(Option<Arc<HintSets>>);
+
+/// What an endpoint without hints shows.
+static NO_HINTS: HintSets = HintSets { zones: BTreeSet::new(), nodes: BTreeSet::new() };
+
+impl Hints {
+    /// Those for these zones and nodes.
+    #[must_use]
+    pub fn new(zones: BTreeSet<Arc<str>>, nodes: BTreeSet<NodeName>) -> Self {
+        HintSets { zones, nodes }.into()
+    }
+
+    /// The shared sets, to be replaced by equal ones.
+    pub(crate) const fn shared_mut(&mut self) -> Option<&mut Arc<HintSets>> {
+        self.0.as_mut()
+    }
+}
+
+impl Deref for Hints {
+    type Target = HintSets;
+
+    fn deref(&self) -> &HintSets {
+        self.0.as_deref().unwrap_or(&NO_HINTS)
+    }
+}
+
+impl From<HintSets> for Hints {
+    fn from(sets: HintSets) -> Self {
+        Self((sets != NO_HINTS).then(|| Arc::new(sets)))
+    }
+}
+
+impl From<Hints> for HintSets {
+    fn from(hints: Hints) -> Self {
+        Self::clone(&hints)
+    }
+}
+
+/// Whom topology hints name (KEP-2433, KEP-3015).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct HintSets {
     /// Zones whose clients should prefer it; empty where it has no zone hint.
     pub zones: BTreeSet<Arc<str>>,
     /// Nodes whose clients should prefer it; empty where it has no node hint.

@@ -4,11 +4,10 @@
 //! Names of Pods are their own and stay as they are.
 
 use std::collections::HashSet;
-use std::mem;
 use std::sync::Arc;
 
 use crate::builder::Change;
-use crate::endpoint::{Endpoint, EndpointSlice};
+use crate::endpoint::{Endpoint, EndpointSlice, HintSets};
 use crate::name::{ObjectName, PortName, ServiceName};
 use crate::service::Service;
 
@@ -19,13 +18,14 @@ const FIRST_SWEEP: usize = 4096;
 #[derive(Debug)]
 pub struct Interner {
     texts: HashSet<Arc<str>>,
+    hints: HashSet<Arc<HintSets>>,
     /// How many texts there may be before the unused ones are dropped.
     sweep_at: usize,
 }
 
 impl Default for Interner {
     fn default() -> Self {
-        Self { texts: HashSet::new(), sweep_at: FIRST_SWEEP }
+        Self { texts: HashSet::new(), hints: HashSet::new(), sweep_at: FIRST_SWEEP }
     }
 }
 
@@ -65,7 +65,6 @@ impl Interner {
         slice.ports.iter_mut().for_each(|port| self.port_name(&mut port.name));
         slice.ports.shrink_to_fit();
         slice.endpoints.iter_mut().for_each(|endpoint| self.endpoint(endpoint));
-        slice.endpoints.shrink_to_fit();
     }
 
     fn endpoint(&mut self, endpoint: &mut Endpoint) {
@@ -78,20 +77,29 @@ impl Interner {
         {
             *hostname.shared_mut() = Arc::clone(pod.shared_mut());
         }
-        hints.zones = mem::take(&mut hints.zones)
-            .into_iter()
-            .map(|mut zone| {
-                self.text(&mut zone);
-                zone
-            })
-            .collect();
-        hints.nodes = mem::take(&mut hints.nodes)
-            .into_iter()
-            .map(|mut node| {
-                self.text(node.shared_mut());
-                node
-            })
-            .collect();
+        if let Some(hints) = hints.shared_mut() {
+            self.hints(hints);
+        }
+    }
+
+    /// Puts the shared hints in the place of `hints`.
+    fn hints(&mut self, hints: &mut Arc<HintSets>) {
+        if let Some(shared) = self.hints.get(hints) {
+            *hints = Arc::clone(shared);
+            return;
+        }
+        let HintSets { zones, nodes } = HintSets::clone(hints);
+        let zones = zones.into_iter().map(|mut zone| {
+            self.text(&mut zone);
+            zone
+        });
+        let zones = zones.collect();
+        let nodes = nodes.into_iter().map(|mut node| {
+            self.text(node.shared_mut());
+            node
+        });
+        *hints = Arc::new(HintSets { zones, nodes: nodes.collect() });
+        self.hints.insert(Arc::clone(hints));
     }
 
     fn service_name(&mut self, name: &mut ServiceName) {
@@ -115,11 +123,13 @@ impl Interner {
         }
     }
 
-    /// Drops the texts that nobody else holds, whenever there are twice as many as were in use.
+    /// Drops what nobody else holds, whenever there is twice as much as was in use.
     fn sweep(&mut self) {
-        if self.texts.len() >= self.sweep_at {
+        if self.texts.len() + self.hints.len() >= self.sweep_at {
+            // Hints hold texts.
+            self.hints.retain(|hints| Arc::strong_count(hints) > 1);
             self.texts.retain(|text| Arc::strong_count(text) > 1);
-            self.sweep_at = (self.texts.len() * 2).max(FIRST_SWEEP);
+            self.sweep_at = ((self.texts.len() + self.hints.len()) * 2).max(FIRST_SWEEP);
         }
     }
 }

@@ -227,7 +227,7 @@ fn table_reads_back_as_the_plan_prints_it() {
     service.kind = ServiceKind::ClusterIp(addresses.to_vec());
     let mut six = cluster.slice(0, 0).unwrap();
     six.name.name = LocalName::new("six").unwrap();
-    six.endpoints.truncate(1);
+    six.endpoints = six.endpoints[..1].to_vec().into();
     six.endpoints[0].address = "fd00:244::5".parse().unwrap();
     node.apply(vec![Change::Service(service), Change::Slice(six)]);
     assert_reads_back(&mut node, Family::Ip);

@@ -42,7 +42,7 @@ pub(super) fn convert<I>(object: Object<I>, checker: &mut Checker) -> Result<End
         checker.each(object.endpoints, Path::root("endpoints"), |checker, entry, path| {
             endpoint(entry, address_type, checker, path)
         });
-    Ok(EndpointSlice { name, service, ports, endpoints })
+    Ok(EndpointSlice { name, service, ports, endpoints: endpoints.into() })
 }
 
 fn service(labels: Field<Labels>, namespace: &Namespace) -> Result<ServiceName, Fault> {
@@ -174,8 +174,7 @@ fn hints(field: Field<object::Hints>, checker: &mut Checker, path: Path<'_>) -> 
     let node = |_: &mut Checker, node: Named, path: Path<'_>| {
         node.name.name_of(path.field("name"), NodeName::new)
     };
-    Hints {
-        zones: checker.each(hints.for_zones, path.field("forZones"), zone).into_iter().collect(),
-        nodes: checker.each(hints.for_nodes, path.field("forNodes"), node).into_iter().collect(),
-    }
+    let zones = checker.each(hints.for_zones, path.field("forZones"), zone);
+    let nodes = checker.each(hints.for_nodes, path.field("forNodes"), node);
+    Hints::new(zones.into_iter().collect(), nodes.into_iter().collect())
 }

@@ -116,7 +116,7 @@ pub(crate) fn slice(
         name: ObjectName::new(namespace, &format!("{service}-{suffix}")).unwrap(),
         service: service_name(namespace, service),
         ports,
-        endpoints,
+        endpoints: endpoints.into(),
     })
 }
 

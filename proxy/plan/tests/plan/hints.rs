@@ -13,7 +13,7 @@ use crate::support::*;
 fn hinted(endpoint: Endpoint, zones: &[&str], nodes: &[&str]) -> Endpoint {
     let zones = zones.iter().map(|zone| Arc::from(*zone)).collect();
     let nodes = nodes.iter().map(|node| node_name(node)).collect();
-    Endpoint { hints: Hints { zones, nodes }, ..endpoint }
+    Endpoint { hints: Hints::new(zones, nodes), ..endpoint }
 }
 
 fn zone(address: &str, zones: &[&str]) -> Endpoint {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use podway_cluster_model::arbitrary;
 use podway_cluster_model::builder::{Builder, Change};
+use podway_cluster_model::endpoint::Hints;
 use podway_cluster_model::node::Node;
 use podway_cluster_model::port::Protocol;
 use podway_cluster_model::service::{Affinity, ProxyOwner, Service, ServiceKind, TrafficPolicy};
@@ -122,7 +123,7 @@ fn port_goes_with_the_service_the_node_port_and_the_proxy() {
 fn zone_of_the_node_counts_when_it_is_known() {
     let hinted = |address, zone: &str| {
         let mut endpoint = there(address);
-        endpoint.hints.zones = [Arc::from(zone)].into();
+        endpoint.hints = Hints::new([Arc::from(zone)].into(), Default::default());
         endpoint
     };
     let endpoints = vec![hinted(HERE, "zone-a"), hinted(THERE, "zone-b")];

@@ -113,7 +113,7 @@ fn nothing_is_planned_before_the_first_snapshot() {
 fn change_of_the_own_node_plans_every_service_anew() {
     let hinted = |address: &str, zone: &str| {
         let mut endpoint = there(address);
-        endpoint.hints = Hints { zones: [Arc::from(zone)].into(), ..Hints::default() };
+        endpoint.hints = Hints::new([Arc::from(zone)].into(), Default::default());
         endpoint
     };
     let mut world = World::web(

@@ -167,7 +167,7 @@ pub(crate) fn slice(service: &str, name: &str, endpoints: Vec<Endpoint>) -> Endp
             protocol: Protocol::Tcp,
             port: port(8080),
         }],
-        endpoints,
+        endpoints: endpoints.into(),
     }
 }
 

@@ -113,7 +113,9 @@ fn clients_keep_to_an_endpoint_by_hash_and_one_that_goes_moves_only_its_own() {
     assert!(statistic < BOUND, "{statistic}");
     assert_eq!(reached(&mut wire), before, "a client stays where it was");
 
-    let gone = slice.endpoints.remove(3).address;
+    let mut endpoints = slice.endpoints.to_vec();
+    let gone = endpoints.remove(3).address;
+    slice.endpoints = endpoints.into();
     node.apply(vec![Change::Slice(slice)]).unwrap();
     let after = reached(&mut wire);
     let mut moved: BTreeMap<IpAddr, u32> = BTreeMap::new();

@@ -24,7 +24,7 @@ fn base() -> EndpointSlice {
         name: ObjectName::new("shop", "web-x7k2p").unwrap(),
         service: ServiceName::new("shop", "web").unwrap(),
         ports: Vec::new(),
-        endpoints: Vec::new(),
+        endpoints: Vec::new().into(),
     }
 }
 
@@ -116,7 +116,7 @@ fn endpoints() {
         Row {
             name: "the first address counts",
             fields: "addressType: IPv4\nendpoints: [{addresses: [10.244.1.1, 10.244.1.2]}]",
-            expected: |slice| slice.endpoints = vec![endpoint("10.244.1.1")],
+            expected: |slice| slice.endpoints = vec![endpoint("10.244.1.1")].into(),
             ..ROW
         },
         Row {
@@ -128,19 +128,20 @@ fn endpoints() {
                     node: Some(NodeName::new("node-1").unwrap()),
                     pod: Some(LocalName::new("web-0").unwrap()),
                     zone: Some(Arc::from("zone-a")),
-                    hints: Hints {
-                        zones: [Arc::from("zone-a"), Arc::from("zone-b")].into(),
-                        nodes: [NodeName::new("node-1").unwrap()].into(),
-                    },
+                    hints: Hints::new(
+                        [Arc::from("zone-a"), Arc::from("zone-b")].into(),
+                        [NodeName::new("node-1").unwrap()].into(),
+                    ),
                     ..endpoint("fd00:244::1")
-                }];
+                }]
+                .into();
             },
             ..ROW
         },
         Row {
             name: "a target that is no pod means nothing",
             fields: "addressType: IPv4\nendpoints: [{addresses: [10.244.1.1], targetRef: {kind: Node, name: node-1}}]",
-            expected: |slice| slice.endpoints = vec![endpoint("10.244.1.1")],
+            expected: |slice| slice.endpoints = vec![endpoint("10.244.1.1")].into(),
             ..ROW
         },
         Row {
@@ -148,8 +149,8 @@ fn endpoints() {
             fields: "addressType: IPv4\nendpoints: [{addresses: [10.244.1.1], hostname: web_0, nodeName: '-', hints: {forNodes: [{name: node-1}, {}]}}]",
             expected: |slice| {
                 let nodes = [NodeName::new("node-1").unwrap()].into();
-                let hints = Hints { nodes, ..Hints::default() };
-                slice.endpoints = vec![Endpoint { hints, ..endpoint("10.244.1.1") }];
+                let hints = Hints::new(Default::default(), nodes);
+                slice.endpoints = vec![Endpoint { hints, ..endpoint("10.244.1.1") }].into();
             },
             rejected: &[
                 "endpointslice shop/web-x7k2p: endpoints[0].hostname: \"web_0\" must be lower-case letters, digits and '-', starting and ending with a letter or digit",
@@ -221,7 +222,7 @@ fn a_wrong_endpoint_costs_that_endpoint() {
         let fields =
             format!("addressType: IPv4\nendpoints:\n- {wrong}\n- {{addresses: [10.244.1.1]}}");
         let (change, rejections) = converted(&yaml(&fields));
-        let slice = EndpointSlice { endpoints: vec![endpoint("10.244.1.1")], ..base() };
+        let slice = EndpointSlice { endpoints: vec![endpoint("10.244.1.1")].into(), ..base() };
         assert_eq!(change, Some(Change::Slice(slice)), "{name}");
         let expected = format!("endpointslice shop/web-x7k2p: endpoints[0].{expected}");
         assert_eq!(rejections, [expected], "{name}");
@@ -247,7 +248,7 @@ fn conditions() {
             "addressType: IPv4\nendpoints: [{{addresses: [10.244.1.1], conditions: {conditions}}}]"
         );
         let condition = Endpoint { condition: expected, ..endpoint("10.244.1.1") };
-        let slice = EndpointSlice { endpoints: vec![condition], ..base() };
+        let slice = EndpointSlice { endpoints: vec![condition].into(), ..base() };
         assert_eq!(converted(&yaml(&fields)), (Some(Change::Slice(slice)), vec![]), "{conditions}");
     }
 }
