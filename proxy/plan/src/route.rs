@@ -3,7 +3,7 @@
 //! Answers with all endpoints that a new connection may go to, since which one it is, is left to
 //! chance.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use podway_cluster_model::port::{Port, Protocol};
 
@@ -68,10 +68,31 @@ pub fn route(planner: &Planner, packet: &Packet) -> Verdict {
     match planner.frontend(key) {
         Some((port, frontend)) => {
             let place = source_place(planner, packet.source, packet.interface);
-            arrive(port, frontend, packet.source, place)
+            let mut verdict = arrive(port, frontend, packet.source, place);
+            if let Verdict::Dnat(targets) = &mut verdict {
+                for target in targets.iter_mut().filter(|target| !target.masquerade) {
+                    let address = target.backend.address;
+                    target.masquerade = address.ip() == packet.source
+                        && is_on_this_node(planner, address, packet.protocol);
+                }
+            }
+            verdict
         }
         None => nowhere(planner, packet.destination),
     }
+}
+
+/// Whether any Service has the endpoint `address` on this node.
+///
+/// Two Services may disagree (a slice that is late still has a pod's address that another pod got).
+/// Rules know endpoints by address only, so to them it is on this node when one Service says so.
+fn is_on_this_node(planner: &Planner, address: SocketAddr, protocol: Protocol) -> bool {
+    let ports = planner.plans().flat_map(|plan| &plan.ports);
+    ports
+        .filter(|port| port.protocol == protocol)
+        .flat_map(|port| [&port.cluster, &port.local])
+        .flat_map(|pool| pool.iter())
+        .any(|backend| backend.place == Place::Here && backend.address == address)
 }
 
 /// What happens at an address that may be a Service's, at a port that is none.

@@ -133,3 +133,17 @@ fn pod_of_another_node_is_not_masqueraded_on_the_way_to_itself() {
     let world = World::web(web(), vec![there("10.244.2.5")]);
     assert_eq!(world.tcp("10.244.2.5", CLUSTER_IP), "10.244.2.5:8080");
 }
+
+#[test]
+fn endpoint_is_on_this_node_when_one_service_says_so() {
+    let other = slice("default/other", "other-1", vec![here("10.244.1.5")]);
+    let changes = [
+        Change::Service(web()),
+        web_slice(vec![there("10.244.1.5"), there("10.244.2.5")]),
+        Change::Service(plain("default/other", "10.96.0.20")),
+        Change::Slice(other),
+    ];
+    let world = World::new(policy(), changes);
+    assert_eq!(world.tcp("10.244.1.5", CLUSTER_IP), "10.244.1.5:8080! 10.244.2.5:8080");
+    assert_eq!(world.tcp("10.244.2.5", CLUSTER_IP), "10.244.1.5:8080 10.244.2.5:8080");
+}
