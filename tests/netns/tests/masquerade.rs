@@ -148,8 +148,9 @@ fn pods_are_told_by_the_one_interface_that_they_come_in_by() {
             anyhow::ensure!(route.contains(&format!("dev {cable} ")), "{route}");
             let to = cluster.at("echo", family, 80)?;
             traffic.reaches(&inside, to, &ALL, Seen::Client);
-            for (from, number) in [(client(1), 1), (client(2), 2), (Place::node(1), 1)] {
-                traffic.reaches(&from, to, &ALL, Seen::Node(number));
+            for number in NODES {
+                traffic.reaches(&client(number), to, &ALL, Seen::Entered(number));
+                traffic.reaches(&Place::node(number), to, &ALL, Seen::Node(number));
             }
         }
         traffic.check()
