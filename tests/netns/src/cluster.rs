@@ -141,18 +141,23 @@ impl Cluster {
 
     /// Lets the nodes send as many ICMP errors as there are reasons for.
     ///
-    /// The kernel tells one client once a second after a few times, so that who asks more often
-    /// hears nothing; a test asks more often.
-    ///
     /// # Errors
     /// When a node does not take the setting.
     pub fn lift_icmp_limits(&self) -> Result<()> {
+        NODES.into_iter().try_for_each(|number| self.lift_icmp_limit(&Place::node(number)))
+    }
+
+    /// Lets `place` send as many ICMP errors as there are reasons for.
+    ///
+    /// The kernel tells one client once a second after a few times, so that who asks more often
+    /// hears nothing; a test asks more often, and who sends datagrams does not ask again.
+    ///
+    /// # Errors
+    /// When it does not take the setting.
+    pub fn lift_icmp_limit(&self, place: &Place) -> Result<()> {
         let script = "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit && \
             echo 0 >/proc/sys/net/ipv6/icmp/ratelimit";
-        for number in NODES {
-            self.exec(&Place::node(number), &["sh", "-c", script])?.checked()?;
-        }
-        Ok(())
+        self.exec(place, &["sh", "-c", script])?.checked().map(drop)
     }
 
     /// Whether `address` belongs to node `number` itself, on whichever interface.

@@ -219,7 +219,7 @@ impl<'a> Traffic<'a> {
         let (cluster, rows) = (self.cluster, &self.rows);
         let fails = |row: &Row| matches!(row.expected, Expected::Fails(_));
         if rows.iter().any(fails) {
-            NODES.into_iter().try_for_each(|number| lift_icmp_limit(cluster, number))?;
+            cluster.lift_icmp_limits()?;
         }
         let outcomes: Vec<Result<()>> = thread::scope(|scope| {
             let running: Vec<_> =
@@ -314,16 +314,6 @@ impl Row {
         let node = cluster.pod(&name.to_string())?.node;
         Ok(is_inet && cluster.is_on_ebpf() && node == Some(format!("node-{number}")))
     }
-}
-
-/// Lets node `number` refuse as much as it wants.
-///
-/// By default the kernel sends a client no more than one ICMP error a second (after a few), and a
-/// client that sends datagrams does not ask again.
-fn lift_icmp_limit(cluster: &Cluster, number: u8) -> Result<()> {
-    let script = "echo 0 > /proc/sys/net/ipv4/icmp_ratelimit && \
-                  echo 0 > /proc/sys/net/ipv6/icmp/ratelimit";
-    cluster.exec(&Place::node(number), &["sh", "-c", script])?.checked().map(drop)
 }
 
 /// The address that `place` sends from towards `to`.

@@ -51,9 +51,7 @@ fn owned_by_the_outside(cluster: &Cluster, addresses: [&str; 2]) -> Result<()> {
         let command = [&["ip", "addr", "add", address, "dev", "lo"], nodad].concat();
         cluster.exec(&Place::Outside, &command)?.checked()?;
     }
-    let lift = "echo 0 > /proc/sys/net/ipv4/icmp_ratelimit && \
-                echo 0 > /proc/sys/net/ipv6/icmp/ratelimit";
-    cluster.exec(&Place::Outside, &["sh", "-c", lift])?.checked().map(drop)
+    cluster.lift_icmp_limit(&Place::Outside)
 }
 
 /// Whether each of these pairs of addresses is dropped on both nodes, or else left to routing.
