@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod ebpf;
 mod fuzz;
+mod image;
 mod lab;
 mod peers;
 mod process;
@@ -35,6 +36,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Builds the real API server, kube-proxy, CoreDNS and what else tests stand beside, with Go.
     Peers(peers::Args),
+    /// Builds the image that deploy/ runs, out of one self-contained binary.
+    Image(image::Args),
     /// Rewrites the golden files from what the code says now; review the diff.
     Bless,
 }
@@ -49,6 +52,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         Command::Demo => demo::run(),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Peers(args) => peers::run(&args),
+        Command::Image(args) => image::run(&args).map(|()| std::process::ExitCode::SUCCESS),
         Command::Bless => bless::run(),
     }
 }
