@@ -8,7 +8,7 @@ use rpds::HashTrieSetSync;
 
 use crate::config::{PodMode, ZoneConfig};
 use crate::pods::Pods;
-use crate::reverse::Pointers;
+use crate::pointers::Pointers;
 use crate::service::{ServiceRecords, namespace_key, namespace_of, service_key};
 use crate::table::{Keyed, Table};
 

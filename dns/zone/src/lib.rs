@@ -18,7 +18,8 @@
 //! | `qname` | the name asked, and the grammar of names |
 //! | `locate` | whether a name exists, and what stands there |
 //! | `dashed` | addresses as labels |
-//! | `reverse` | `in-addr.arpa`, `ip6.arpa` and the addresses behind them |
+//! | `reverse` | names of addresses: `in-addr.arpa` and `ip6.arpa` |
+//! | `pointers` | which Services an address belongs to |
 //! | `pods` | addresses of pods: for the verified mode, and to tell who asks |
 //! | [`search`] | the search path of a pod, walked for it |
 //! | `records` | resource records and their times to live |
@@ -37,6 +38,7 @@ mod endpoints;
 mod fixture;
 mod locate;
 mod pods;
+mod pointers;
 mod qname;
 mod records;
 mod reverse;

@@ -1,17 +1,13 @@
-//! `in-addr.arpa` and `ip6.arpa`: names of addresses, and which Services an address belongs to.
+//! `in-addr.arpa` and `ip6.arpa`: names of addresses.
 //!
 //! Rules: RFC 1035 §3.5, RFC 3596 §2.5.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use hickory_proto::rr::Name;
-use rpds::RedBlackTreeMapSync;
 
 use crate::qname::QName;
-use crate::service::ServiceKey;
 
 /// Labels of an IPv4 address.
 const V4_LABELS: usize = 4;
@@ -80,88 +76,6 @@ fn parse_octet(label: &[u8]) -> Option<u8> {
 /// The name of an address.
 pub(crate) fn name(address: IpAddr) -> Name {
     Name::from(address)
-}
-
-/// Which Services an address belongs to, as their own address or as an endpoint's.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Pointers {
-    /// Ordered, so that the addresses under a prefix are one range.
-    services: RedBlackTreeMapSync<IpAddr, Holders>,
-}
-
-/// The Services of one address, ordered; nearly always one, which then costs no list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Holders {
-    /// A single one.
-    One(ServiceKey),
-    /// Two or more, ordered.
-    Many(Arc<[ServiceKey]>),
-}
-
-impl Holders {
-    /// None for an empty list.
-    fn new(mut keys: Vec<ServiceKey>) -> Option<Self> {
-        match keys.len() {
-            0 | 1 => keys.pop().map(Self::One),
-            _ => Some(Self::Many(keys.into())),
-        }
-    }
-
-    /// All of them.
-    fn keys(&self) -> &[ServiceKey] {
-        match self {
-            Self::One(key) => std::slice::from_ref(key),
-            Self::Many(keys) => keys,
-        }
-    }
-}
-
-impl Pointers {
-    /// The Services of an address, in order.
-    pub(crate) fn services(&self, address: IpAddr) -> &[ServiceKey] {
-        self.services.get(&address).map_or(&[], Holders::keys)
-    }
-
-    /// The addresses in a range, in order, with their Services.
-    pub(crate) fn range(
-        &self,
-        range: RangeInclusive<IpAddr>,
-    ) -> impl Iterator<Item = (IpAddr, &[ServiceKey])> {
-        self.services.range(range).map(|(address, holders)| (*address, holders.keys()))
-    }
-
-    /// All addresses in order.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.services.keys().copied()
-    }
-
-    /// Moves the Service `key` from the addresses `before` to those of `after`; visits only those
-    /// that differ.
-    pub(crate) fn replace(
-        &mut self,
-        key: &ServiceKey,
-        before: &BTreeSet<IpAddr>,
-        after: &BTreeSet<IpAddr>,
-    ) {
-        for address in before.difference(after) {
-            let others = self.services(*address).iter().filter(|other| *other != key).cloned();
-            match Holders::new(others.collect()) {
-                Some(holders) => self.services.insert_mut(*address, holders),
-                None => {
-                    self.services.remove_mut(address);
-                }
-            }
-        }
-        for address in after.difference(before) {
-            let mut keys = self.services(*address).to_vec();
-            if let Err(place) = keys.binary_search(key) {
-                keys.insert(place, key.clone());
-            }
-            if let Some(holders) = Holders::new(keys) {
-                self.services.insert_mut(*address, holders);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
