@@ -10,6 +10,7 @@ use podway_tests_peers::Peer;
 
 /// Each program and the Debian package that has it.
 const TOOLS: &[(&str, &str)] = &[
+    ("bpftool", "bpftool"),
     ("busybox", "busybox"),
     ("conntrack", "conntrack"),
     ("curl", "curl"),

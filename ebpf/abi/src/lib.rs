@@ -8,11 +8,13 @@
 //! | [`address`] | an address with port, protocol and family |
 //! | [`table`] | what the daemon writes: frontends, pools, slots, members |
 //! | [`state`] | what programs write: sockets, peers, affinity, counters |
+//! | [`event`] | what programs tell of single sockets, and whether they do |
 //! | [`name`] | names and capacities of the maps |
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod event;
 pub mod name;
 pub mod state;
 pub mod table;

@@ -30,6 +30,12 @@ pub const UNTRANSLATED: &str = "UNTRANSLATED";
 /// Counters: index of the pool to [`Counters`](crate::state::Counters).
 pub const COUNTERS: &str = "COUNTERS";
 
+/// Whether decisions are told: one [`Sampling`](crate::event::Sampling).
+pub const SAMPLING: &str = "SAMPLING";
+
+/// Ring of decisions: [`Event`](crate::event::Event)s.
+pub const EVENTS: &str = "EVENTS";
+
 /// Most frontends: ClusterIPs, external addresses and node ports together.
 pub const MAX_FRONTENDS: u32 = 65_536;
 
@@ -52,6 +58,12 @@ pub const MAX_UNTRANSLATED: u32 = 4_096;
 
 /// Clients remembered; the least recently used go first.
 pub const MAX_AFFINITY: u32 = 65_536;
+
+/// Bytes of the ring of decisions; what finds it full is counted and lost.
+///
+/// 256 KiB: 2,730 events, which a reader that is late by a tenth of a second loses none of at 27,000 a
+/// second. A power of two and a multiple of any page's size, as the kernel wants it.
+pub const EVENTS_BYTES: u32 = 256 * 1024;
 
 /// The programs, by the hook that each is attached to.
 pub const PROGRAMS: [&str; 8] = [

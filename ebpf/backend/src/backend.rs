@@ -139,6 +139,8 @@ impl Backend {
             return;
         };
         self.next_audit = now + AUDIT_INTERVAL;
+        // Whoever listened and was killed has left the order to tell.
+        self.maps.tell_nobody();
         let batch = entries.retry(now);
         self.write(&batch.before, now);
         self.write(&batch.after, now);

@@ -13,7 +13,8 @@
 //! | [`backend`] | edge: keeps the maps at the newest plan, looks after them |
 //! | [`detect`], [`trial`] | edge: whether eBPF can be used, tried out on real sockets |
 //! | [`load`] | edge: programs, links and pins |
-//! | [`maps`] | edge: the maps, written and read |
+//! | [`maps`], `shared` | edge: the maps, written and read |
+//! | [`events`], `sampler` | edge: decisions about single sockets, told while somebody listens |
 //! | [`opt_out`] | edge: pods whose sockets are left alone |
 //! | `netns` | edge: network namespaces, and work inside of them |
 //! | `destroy` | edge: sockets of endpoints that are gone |
@@ -26,6 +27,7 @@ mod destroy;
 pub mod detect;
 mod diag;
 pub mod entries;
+pub mod events;
 pub mod found;
 mod indices;
 pub mod load;
@@ -33,6 +35,8 @@ pub mod maps;
 mod netns;
 pub mod opt_out;
 mod ranges;
+mod sampler;
+mod shared;
 mod syscall;
 pub mod trial;
 mod wanted;

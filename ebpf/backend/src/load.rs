@@ -16,6 +16,7 @@ use aya::programs::{CgroupAttachMode, CgroupSockAddr, ProgramError};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use podway_ebpf_abi::LAYOUT;
 use podway_ebpf_abi::address::Address;
+use podway_ebpf_abi::event::Sampling;
 use podway_ebpf_abi::name;
 use podway_ebpf_abi::state::{
     AffinityKey, AffinityValue, Counters, PeerKey, PeerValue, SocketState,
@@ -31,7 +32,7 @@ use crate::syscall;
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../prog/podway-ebpf.o");
 
 /// Name, sizes of key and value, and capacity of every map.
-const MAPS: [(&str, usize, usize, u32); 9] = [
+const MAPS: [(&str, usize, usize, u32); 11] = [
     (name::FRONTENDS, size_of::<Address>(), size_of::<FrontendValue>(), name::MAX_FRONTENDS),
     (name::POOLS, 4, size_of::<Pool>(), name::MAX_POOLS),
     (name::SLOTS, 4, size_of::<Slot>(), name::MAX_SLOTS),
@@ -41,6 +42,8 @@ const MAPS: [(&str, usize, usize, u32); 9] = [
     (name::AFFINITY, size_of::<AffinityKey>(), size_of::<AffinityValue>(), name::MAX_AFFINITY),
     (name::UNTRANSLATED, 8, 4, name::MAX_UNTRANSLATED),
     (name::COUNTERS, 4, size_of::<Counters>(), name::MAX_POOLS),
+    (name::SAMPLING, 4, size_of::<Sampling>(), 1),
+    (name::EVENTS, 0, 0, name::EVENTS_BYTES),
 ];
 
 /// Where everything is.
@@ -98,7 +101,7 @@ pub enum LoadError {
 
 impl Place {
     fn maps(&self) -> PathBuf {
-        self.pins.join(format!("maps-{LAYOUT}"))
+        folder_of_maps(&self.pins)
     }
 
     fn links(&self) -> PathBuf {
@@ -184,9 +187,11 @@ fn map_memory(map: &Map) -> Option<u64> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum of all kinds of maps")]
 fn map_data(map: &Map) -> Option<&MapData> {
     match map {
-        Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data) | Map::SkStorage(data) => {
-            Some(data)
-        }
+        Map::Array(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::RingBuf(data)
+        | Map::SkStorage(data) => Some(data),
         _ => None,
     }
 }
@@ -196,16 +201,23 @@ fn map_data(map: &Map) -> Option<&MapData> {
 /// # Errors
 /// [`LoadError`]: there are none, or not of this layout.
 pub fn pinned(pins: &Path) -> Result<Maps, LoadError> {
-    let folder = pins.join(format!("maps-{LAYOUT}"));
+    let folder = folder_of_maps(pins);
     if !folder.exists() {
         let absent = io::Error::from(io::ErrorKind::NotFound);
         return Err(file(&folder)(absent));
     }
-    let open = |map: &str| {
-        let data = MapData::from_pin(folder.join(map)).ok()?;
-        Map::from_map_data(data).ok()
-    };
-    Ok(Maps::take(open)?)
+    Ok(Maps::take(|map| pinned_map(pins, map))?)
+}
+
+/// The folder of pinned maps below `pins`.
+pub(crate) fn folder_of_maps(pins: &Path) -> PathBuf {
+    pins.join(format!("maps-{LAYOUT}"))
+}
+
+/// Opens the map `map` that a running daemon has pinned below `pins`.
+pub(crate) fn pinned_map(pins: &Path, map: &str) -> Option<Map> {
+    let data = MapData::from_pin(folder_of_maps(pins).join(map)).ok()?;
+    Map::from_map_data(data).ok()
 }
 
 /// Removes links and maps below `pins`; says whether there were any.

@@ -15,7 +15,8 @@ use thiserror::Error;
 
 use crate::entries::Write;
 use crate::found::Found;
-use crate::syscall;
+use crate::sampler::Sampler;
+use crate::shared::Shared;
 
 /// Why a map cannot be used.
 #[derive(Debug, Error)]
@@ -32,9 +33,15 @@ pub enum MapsError {
         #[source]
         source: MapError,
     },
-    /// The memory of the pools cannot be shared.
-    #[error("map {} cannot be mapped", name::POOLS)]
-    Memory(#[source] std::io::Error),
+    /// The memory of a map cannot be shared.
+    #[error("map {map} cannot be mapped")]
+    Memory {
+        /// Name of the map.
+        map: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// A value that crosses into the kernel as its bytes.
@@ -55,6 +62,7 @@ pub struct Maps {
     untranslated: HashMap<MapData, u64, u32>,
     sockets: MapData,
     pools: Pools,
+    sampling: Sampler,
 }
 
 impl fmt::Debug for Maps {
@@ -75,7 +83,8 @@ impl Maps {
             counters: typed(name::COUNTERS, map(name::COUNTERS)?)?,
             untranslated: typed(name::UNTRANSLATED, map(name::UNTRANSLATED)?)?,
             sockets: storage(map(name::SOCKETS)?)?,
-            pools: Pools::open(map(name::POOLS)?)?,
+            pools: Pools(Shared::open(name::POOLS, map(name::POOLS)?, name::MAX_POOLS)?),
+            sampling: Sampler::open(map(name::SAMPLING)?)?,
         })
     }
 
@@ -155,6 +164,11 @@ impl Maps {
         Ok(())
     }
 
+    /// Has nothing told that nobody listens to.
+    pub(crate) fn tell_nobody(&self) {
+        self.sampling.stop_if_over();
+    }
+
     /// Descriptor of the map of states of sockets.
     pub(crate) fn socket_states(&self) -> std::io::Result<u32> {
         let descriptor = self.sockets.fd().as_fd().as_raw_fd();
@@ -178,37 +192,14 @@ impl Maps {
     }
 }
 
-/// The array of pools, as memory shared with programs.
+/// The array of pools.
 #[derive(Debug)]
-struct Pools {
-    memory: *mut u8,
-    bytes: usize,
-}
-
-// SAFETY: the memory is reached by atomic operations only, so it may be used from any thread.
-unsafe impl Send for Pools {}
-
-// SAFETY: as above; every access is one atomic operation.
-unsafe impl Sync for Pools {}
+struct Pools(Shared<Pool>);
 
 impl Pools {
-    fn open(map: Map) -> Result<Self, MapsError> {
-        let Map::Array(map) = map else { return Err(MapsError::Absent(name::POOLS)) };
-        let bytes = name::MAX_POOLS as usize * size_of::<Pool>();
-        let memory = syscall::map_memory(map.fd().as_fd(), bytes).map_err(MapsError::Memory)?;
-        // The mapping keeps the map.
-        Ok(Self { memory, bytes })
-    }
-
-    fn element(&self, index: u32) -> Option<*mut Pool> {
-        let pools = self.memory.cast::<Pool>();
-        // SAFETY: the element lies inside of the mapping.
-        (index < name::MAX_POOLS).then(|| unsafe { pools.add(index as usize) })
-    }
-
     fn set_range(&self, index: u32, range: Range) {
-        if let Some(pool) = self.element(index) {
-            // SAFETY: the mapping lives as long as `self`, and elements are aligned to 8.
+        if let Some(pool) = self.0.element(index) {
+            // SAFETY: the memory lives as long as `self`, and elements are aligned to 8.
             let word = unsafe { AtomicU64::from_ptr(&raw mut (*pool).range) };
             // Whoever sees the word sees the slots that were written before.
             word.store(range.word(), Ordering::Release);
@@ -216,16 +207,16 @@ impl Pools {
     }
 
     fn set_affinity(&self, index: u32, seconds: u32) {
-        if let Some(pool) = self.element(index) {
-            // SAFETY: the mapping lives as long as `self`, and the field is aligned to 4.
+        if let Some(pool) = self.0.element(index) {
+            // SAFETY: the memory lives as long as `self`, and the field is aligned to 4.
             let word = unsafe { AtomicU32::from_ptr(&raw mut (*pool).affinity_seconds) };
             word.store(seconds, Ordering::Release);
         }
     }
 
     fn read(&self, index: u32) -> Option<Pool> {
-        let pool = self.element(index)?;
-        // SAFETY: the mapping lives as long as `self`, and both fields are aligned.
+        let pool = self.0.element(index)?;
+        // SAFETY: the memory lives as long as `self`, and both fields are aligned.
         let (range, affinity) = unsafe {
             (
                 AtomicU64::from_ptr(&raw mut (*pool).range),
@@ -235,12 +226,6 @@ impl Pools {
         let (range, affinity_seconds) =
             (range.load(Ordering::Acquire), affinity.load(Ordering::Acquire));
         Some(Pool { range, affinity_seconds, zero: 0 })
-    }
-}
-
-impl Drop for Pools {
-    fn drop(&mut self) {
-        syscall::unmap_memory(self.memory, self.bytes);
     }
 }
 

@@ -5,7 +5,7 @@
 //! has its addresses before the API tells them, so it is found at the first look; sockets that it
 //! connected before that were translated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use nix::ifaddrs::getifaddrs;
-use nix::sys::socket::SockaddrStorage;
 use tracing::{debug, info, warn};
 
 use crate::load;
 use crate::netns;
-use crate::syscall;
 
 /// Wait before pods that were not found are looked for again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -84,17 +81,12 @@ struct Sought {
 /// Looks for the network namespaces that have addresses of `wanted`.
 fn seek(wanted: &BTreeSet<IpAddr>) -> Sought {
     let (mut cookies, mut found) = (BTreeSet::new(), BTreeSet::new());
-    let namespaces = if wanted.is_empty() { Vec::new() } else { netns::all() };
-    for namespace in namespaces {
-        match netns::visit(&namespace, || Ok((syscall::netns_cookie()?, addresses()?))) {
-            Ok((cookie, there)) => {
-                let before = found.len();
-                found.extend(there.intersection(wanted).copied());
-                if found.len() > before {
-                    cookies.insert(cookie);
-                }
-            }
-            Err(error) => debug!(%error, "a network namespace cannot be seen"),
+    let namespaces = if wanted.is_empty() { BTreeMap::new() } else { netns::addresses() };
+    for (cookie, there) in namespaces {
+        let before = found.len();
+        found.extend(there.intersection(wanted).copied());
+        if found.len() > before {
+            cookies.insert(cookie);
         }
     }
     Sought { cookies, all_found: found.len() == wanted.len() }
@@ -106,14 +98,4 @@ fn leave_alone(pins: &Path, cookies: &BTreeSet<u64>) {
         Ok(Err(error)) => warn!(%error, "pods that opt out cannot be left alone"),
         Err(error) => debug!(%error, "maps are gone; no pod is left alone"),
     }
-}
-
-/// Addresses of the interfaces in the network namespace of the calling thread.
-fn addresses() -> io::Result<BTreeSet<IpAddr>> {
-    let addresses = getifaddrs()?.filter_map(|interface| {
-        let address: SockaddrStorage = interface.address?;
-        let v4 = address.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
-        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::from(address.ip())))
-    });
-    Ok(addresses.filter(|address| !address.is_loopback()).collect())
 }

@@ -109,6 +109,13 @@ pub(crate) fn netns_cookie() -> io::Result<u64> {
     if result == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Nanoseconds since the machine was started, as programs count them.
+pub(crate) fn since_boot_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let part = |number: i64| u64::try_from(number).unwrap_or(0);
+    part(time.tv_sec).saturating_mul(1_000_000_000).saturating_add(part(time.tv_nsec))
+}
+
 /// The memory of an array map that allows it, shared with programs.
 pub(crate) fn map_memory(map: BorrowedFd<'_>, bytes: usize) -> io::Result<*mut u8> {
     use rustix::mm::{MapFlags, ProtFlags, mmap};

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`choose`] | which endpoint a frontend gives |
 //! | [`translate`] | what the hooks do with a socket: connect, send, receive, name its peer |
+//! | [`tell`] | what is told of single decisions, while somebody listens |
 //! | [`tables`] | what both need of the kernel |
 //!
 //! Everything is inlined into the programs and free of panics, as the verifier wants it.
@@ -16,4 +17,5 @@
 
 pub mod choose;
 pub mod tables;
+pub mod tell;
 pub mod translate;

@@ -1,6 +1,7 @@
 //! What decisions need of the kernel: maps, and what is known of the calling socket.
 
 use podway_ebpf_abi::address::Address;
+use podway_ebpf_abi::event::{COMMAND_BYTES, Event};
 use podway_ebpf_abi::state::{AffinityKey, AffinityValue, PeerKey, PeerValue, SocketState};
 use podway_ebpf_abi::table::{FrontendValue, Member, Pool, Slot};
 
@@ -40,6 +41,14 @@ pub trait Tables {
     fn set_peer(&self, key: &PeerKey, value: &PeerValue) -> bool;
     /// Counts what was decided for a socket or datagram at the pool of this index.
     fn count(&self, pool: u32, outcome: Outcome);
+    /// One decision of how many is told; 0 for none.
+    fn told_one_in(&self) -> u32;
+    /// Nanoseconds since boot from which on no decision is told.
+    fn told_until_ns(&self) -> u64;
+    /// Number and command of the calling process.
+    fn caller(&self) -> (u32, [u8; COMMAND_BYTES]);
+    /// Tells `event`, or counts it as lost.
+    fn tell(&self, event: &Event);
 }
 
 /// What was decided, as it is counted.

@@ -1,10 +1,12 @@
 //! What the hooks do with a socket: connect, send, receive, name its peer.
 
 use podway_ebpf_abi::address::{Address, UDP};
+use podway_ebpf_abi::event::{CONNECT, SEND};
 use podway_ebpf_abi::state::{CONNECTED, PeerKey, PeerValue, SocketState};
 
 use crate::choose::{Choice, choose};
 use crate::tables::{Outcome, Tables};
+use crate::tell::{NO_ADDRESS, tell};
 
 /// What becomes of the address that the kernel is about to use or to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub fn connect(tables: &impl Tables, destination: &Address) -> Verdict {
             tables.clear_socket_state();
             Verdict::Leave
         }
-        Choice::Refuse(pool) => refuse(tables, pool),
+        Choice::Refuse(pool) => refuse(tables, CONNECT, destination, pool),
         Choice::Endpoint(endpoint, pool) => {
             let state = SocketState { endpoint, frontend: *destination, pool };
             if !tables.set_socket_state(&state) {
@@ -37,6 +39,7 @@ pub fn connect(tables: &impl Tables, destination: &Address) -> Verdict {
                 return Verdict::Leave;
             }
             tables.count(pool, Outcome::Connected);
+            tell(tables, CONNECT, destination, endpoint);
             Verdict::Rewrite(endpoint)
         }
     }
@@ -47,13 +50,14 @@ pub fn connect(tables: &impl Tables, destination: &Address) -> Verdict {
 pub fn send(tables: &impl Tables, destination: &Address) -> Verdict {
     match choose(tables, destination) {
         Choice::Leave => Verdict::Leave,
-        Choice::Refuse(pool) => refuse(tables, pool),
+        Choice::Refuse(pool) => refuse(tables, SEND, destination, pool),
         Choice::Endpoint(endpoint, pool) => {
             // Without it the answer would come from an address that the program does not know.
             if !introduce(tables, destination, endpoint, 0) {
                 return Verdict::Leave;
             }
             tables.count(pool, Outcome::Sent);
+            tell(tables, SEND, destination, endpoint);
             Verdict::Rewrite(endpoint)
         }
     }
@@ -82,8 +86,9 @@ pub fn peer_name(tables: &impl Tables, endpoint: &Address) -> Verdict {
 }
 
 #[inline(always)]
-fn refuse(tables: &impl Tables, pool: u32) -> Verdict {
+fn refuse(tables: &impl Tables, hook: u32, frontend: &Address, pool: u32) -> Verdict {
     tables.count(pool, Outcome::Refused);
+    tell(tables, hook, frontend, NO_ADDRESS);
     Verdict::Refuse
 }
 

@@ -7,18 +7,21 @@ use core::ptr::{addr_of, read_volatile};
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::helpers::{
-    bpf_get_netns_cookie, bpf_get_prandom_u32, bpf_get_socket_cookie, bpf_ktime_get_boot_ns,
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_netns_cookie, bpf_get_prandom_u32,
+    bpf_get_socket_cookie, bpf_ktime_get_boot_ns,
 };
 use aya_ebpf::macros::{btf_map, map};
-use aya_ebpf::maps::{Array, HashMap, LruHashMap};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, RingBuf};
 use aya_ebpf::programs::SockAddrContext;
 use podway_ebpf_abi::address::Address;
+use podway_ebpf_abi::event::{COMMAND_BYTES, Event, Sampling};
 use podway_ebpf_abi::name;
 use podway_ebpf_abi::state::{
     AffinityKey, AffinityValue, Counters, PeerKey, PeerValue, SocketState,
 };
 use podway_ebpf_abi::table::{FrontendValue, Member, Pool, Slot};
 use podway_ebpf_datapath::tables::{Outcome, Tables};
+use podway_ebpf_datapath::tell::NO_ADDRESS;
 
 #[map]
 static FRONTENDS: HashMap<Address, FrontendValue> =
@@ -49,15 +52,17 @@ static UNTRANSLATED: HashMap<u64, u32> =
 #[map]
 static COUNTERS: Array<Counters> = Array::with_max_entries(name::MAX_POOLS, 0);
 
+#[map]
+static SAMPLING: Array<Sampling> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(name::EVENTS_BYTES, 0);
+
 #[btf_map]
 static SOCKETS: SkStorage<SocketState> = SkStorage::new();
 
 /// State that says that a socket was not translated.
-const NO_STATE: SocketState = SocketState {
-    endpoint: Address { words_be: [0; 4], port_be: 0, protocol: 0, family: 0 },
-    frontend: Address { words_be: [0; 4], port_be: 0, protocol: 0, family: 0 },
-    pool: 0,
-};
+const NO_STATE: SocketState = SocketState { endpoint: NO_ADDRESS, frontend: NO_ADDRESS, pool: 0 };
 
 /// The kernel, for one call.
 pub(crate) struct KernelTables<'a>(pub(crate) &'a SockAddrContext);
@@ -195,6 +200,39 @@ impl Tables for KernelTables<'_> {
             };
             // The target has no type for it, but an instruction.
             atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1);
+        }
+    }
+
+    #[inline(always)]
+    fn told_one_in(&self) -> u32 {
+        let Some(sampling) = SAMPLING.get_ptr(0) else { return 0 };
+        // SAFETY: elements of an array live as long as the map; the field is loaded as one word.
+        unsafe { read_volatile(addr_of!((*sampling).one_in)) }
+    }
+
+    #[inline(always)]
+    fn told_until_ns(&self) -> u64 {
+        let Some(sampling) = SAMPLING.get_ptr(0) else { return 0 };
+        // SAFETY: elements of an array live as long as the map; the field is loaded as one word.
+        unsafe { read_volatile(addr_of!((*sampling).until_ns)) }
+    }
+
+    #[inline(always)]
+    fn caller(&self) -> (u32, [u8; COMMAND_BYTES]) {
+        let process = (bpf_get_current_pid_tgid() >> 32) as u32;
+        // Only a kernel that has no task to name fails, and then there is no name.
+        (process, bpf_get_current_comm().unwrap_or_default())
+    }
+
+    #[inline(always)]
+    fn tell(&self, event: &Event) {
+        if EVENTS.output::<Event>(event, 0).is_ok() {
+            return;
+        }
+        let Some(sampling) = SAMPLING.get_ptr_mut(0) else { return };
+        // SAFETY: elements of an array live as long as the map, and the field is aligned.
+        unsafe {
+            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*sampling).lost, 1);
         }
     }
 }

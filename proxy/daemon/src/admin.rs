@@ -9,20 +9,24 @@
 //! | metrics | `/metrics` | counters, as OpenMetrics text |
 //! | | `/proxyMode`, `/healthz` | as kube-proxy's, which tools read |
 //! | | `/debug/plan`, `/debug/zone`, `/debug/snapshot` | what is in force, as text |
+//! | | `/debug/frontend/PROTOCOL/ADDRESS/PORT`, `/debug/pods` | whose an address is, as JSON |
 //!
 //! Bodies and headers of `/healthz` and `/livez` are kube-proxy's.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use podway_cluster_model::name::NodeName;
 use podway_cluster_model::node::Eligibility;
+use podway_cluster_model::port::Port;
 use podway_cluster_watch::publish::Feed;
+use podway_proxy_plan::plan::FrontendKey;
 use podway_proxy_sync::Inquirer;
 use podway_proxy_sync::health::Health;
 use prometheus_client::encoding::text;
@@ -36,10 +40,12 @@ use crate::source::Freshness;
 
 mod body;
 mod listen;
+mod owner;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use listen::Doors;
+pub(crate) use owner::{FrontendOwner, PodOwner};
 
 /// OpenMetrics text, the form of the metrics library.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -88,6 +94,8 @@ pub(crate) fn metrics_routes(admin: Arc<Admin>) -> Router {
         .route("/debug/plan", get(debug_plan))
         .route("/debug/zone", get(debug_zone))
         .route("/debug/snapshot", get(debug_snapshot))
+        .route("/debug/frontend/{protocol}/{address}/{port}", get(debug_frontend))
+        .route("/debug/pods", get(debug_pods))
         .with_state(admin)
 }
 
@@ -188,6 +196,32 @@ async fn debug_zone(State(admin): State<Arc<Admin>>) -> String {
 async fn debug_snapshot(State(admin): State<Arc<Admin>>) -> Response {
     match admin.feed.latest() {
         Some(snapshot) => format!("{snapshot:#?}\n").into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "no snapshot yet\n").into_response(),
+    }
+}
+
+async fn debug_frontend(
+    State(admin): State<Arc<Admin>>,
+    Path((protocol, address, port)): Path<(String, IpAddr, u16)>,
+) -> Response {
+    let (Ok(protocol), Some(port)) = (protocol.to_ascii_uppercase().parse(), Port::new(port))
+    else {
+        return (StatusCode::BAD_REQUEST, "no such protocol or port\n").into_response();
+    };
+    let Some(plans) = admin.inquirer.plans().await else {
+        return internal("the sync loop has ended".to_owned());
+    };
+    let frontend = FrontendKey { address, protocol, port };
+    let snapshot = admin.feed.latest();
+    match FrontendOwner::find(&plans.services, snapshot.as_deref(), frontend) {
+        Some(owner) => Json(owner).into_response(),
+        None => (StatusCode::NOT_FOUND, format!("no Service has {frontend}\n")).into_response(),
+    }
+}
+
+async fn debug_pods(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.feed.latest() {
+        Some(snapshot) => Json(owner::pods(&snapshot)).into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "no snapshot yet\n").into_response(),
     }
 }

@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 mod api;
+mod events;
 mod migrate;
 mod snapshot;
 
 pub(crate) use api::ApiArgs;
+pub(crate) use events::{EventOutput, EventsArgs};
 pub(crate) use migrate::MigrateArgs;
 pub(crate) use snapshot::{ReplayArgs, SaveArgs, SnapshotCommand};
 
@@ -42,6 +44,12 @@ pub(crate) enum Command {
     ///
     /// Prints its reply and fails unless that is a yes.
     Probe(ProbeArgs),
+    /// Print which socket of which pod went to which endpoint of which Service, as it happens.
+    ///
+    /// Of sockets that the running podway translates by eBPF, for as long as this command runs. Names
+    /// of pods take a look into their network namespaces, for which the machine's processes have to
+    /// be seen (hostPID).
+    Events(EventsArgs),
     /// Write the view of a cluster to a file, look at one, or plan from one.
     #[command(subcommand)]
     Snapshot(SnapshotCommand),

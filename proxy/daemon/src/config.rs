@@ -338,6 +338,13 @@ fn admin(args: &AdminArgs, errors: &mut FlagErrors) -> Option<AdminConfig> {
     Some(AdminConfig { healthz: healthz?, metrics: metrics?, bind_failure, probe_socket, state })
 }
 
+/// Where the flag of `podway events` says that the running daemon tells how it is.
+pub(crate) fn resolve_metrics_address(text: &str) -> Result<Option<SocketAddr>, FlagErrors> {
+    let mut errors = FlagErrors::default();
+    let address = errors.keep(parse::bind_address("--metrics-bind-address", text, METRICS_PORT));
+    errors.unless_any(address)
+}
+
 fn log(args: &LogArgs, errors: &mut FlagErrors) -> Option<LogConfig> {
     let levels = errors.keep(parse::log_levels(&args.log_level));
     let format = errors.keep(parse::log_format(&args.log_format));

@@ -14,6 +14,8 @@
 //! | `snapshot` | `podway snapshot` |
 //! | `corefile` | `podway corefile` |
 //! | `probe` | `podway probe` |
+//! | `decisions` | `podway events` |
+//! | `asking` | a question of such a command to the running daemon |
 //! | `interfaces` | addresses of the node, as they change |
 //! | `events` | what the cluster is told of this node |
 //! | `health_checks`, `loopback` | servers at node ports: health checks, and loopback addresses |
@@ -35,11 +37,13 @@ use crate::config::FlagErrors;
 
 mod admin;
 mod args;
+mod asking;
 mod build;
 mod cleanup;
 mod config;
 mod config_file;
 mod corefile;
+mod decisions;
 mod dns;
 mod environment;
 mod events;
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => inspect::plan(args),
         Command::Cleanup(args) => cleanup::cleanup(args),
         Command::Probe(args) => probe::probe(args),
+        Command::Events(args) => decisions::events(args),
         Command::Snapshot(command) => snapshot::snapshot(command),
         Command::Migrate(args) => migrate::migrate(args),
         Command::Corefile(args) => corefile::corefile(args),

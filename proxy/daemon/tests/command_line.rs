@@ -52,7 +52,7 @@ spec:
 fn help_names_every_command_and_flag() {
     let help = podway(&["--help"]);
     assert!(help.status.success());
-    for command in ["run", "plan", "cleanup", "version"] {
+    for command in ["run", "plan", "cleanup", "events", "version"] {
         let listed = stdout(&help).lines().any(|line| line.trim().starts_with(command));
         assert!(listed, "no {command} in\n{}", stdout(&help));
     }

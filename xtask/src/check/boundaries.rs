@@ -33,7 +33,10 @@ const BOUNDARIES: &[Boundary] = &[
     Boundary {
         folder: "ebpf/backend",
         names: &["aya", "libc", "netlink_sys", "nix", "rustix"],
-        edge: &["destroy", "detect", "load", "maps", "netns", "opt_out", "syscall", "trial"],
+        edge: &[
+            "destroy", "detect", "events", "load", "maps", "netns", "opt_out", "sampler", "shared",
+            "syscall", "trial",
+        ],
     },
 ];
 

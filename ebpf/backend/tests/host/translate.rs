@@ -1,10 +1,12 @@
 //! What the hooks do with a socket, on maps of the host.
 
 use podway_ebpf_abi::address::{Address, TCP, UDP};
+use podway_ebpf_abi::event::{CONNECT, SEND, Sampling};
 use podway_ebpf_abi::state::{CONNECTED, PeerKey};
 use podway_ebpf_abi::table::{FrontendValue, Range};
 use podway_ebpf_backend::entries::Write;
 use podway_ebpf_datapath::tables::Outcome;
+use podway_ebpf_datapath::tell::NO_ADDRESS;
 use podway_ebpf_datapath::translate::{Verdict, connect, peer_name, receive, send};
 
 use crate::support::Host;
@@ -153,4 +155,50 @@ fn whatever_is_torn_or_recycled_is_left_to_nftables() {
     // Slots that were given to another pool meanwhile.
     host.write(&Write::Slots { base: 8, pool: 6, endpoints: vec![endpoint(9, TCP)] });
     assert_eq!(connect(&host, &key), Verdict::Leave);
+}
+
+/// Nothing is told yet; from then on one of `one_in`, until the second after this one.
+fn listen(host: &Host, one_in: u32) {
+    host.told.borrow_mut().clear();
+    host.sampling.set(Sampling { one_in, until_ns: 2 * SECOND_NS, ..Sampling::default() });
+}
+
+#[test]
+fn decisions_are_told_while_somebody_listens() {
+    for (hook, protocol, call) in
+        [(CONNECT, TCP, connect as fn(&Host, &Address) -> Verdict), (SEND, UDP, send)]
+    {
+        for (count, expected) in [(1, endpoint(1, protocol)), (0, NO_ADDRESS)] {
+            let host = service(protocol, count, 0);
+            host.netns.set(5);
+            call(&host, &frontend(protocol));
+            assert!(host.told.borrow().is_empty(), "nobody listens");
+            listen(&host, 1);
+            call(&host, &frontend(protocol));
+            call(&host, &endpoint(9, protocol));
+            let told = host.told.borrow().clone();
+            let [event] = told[..] else {
+                panic!("a frontend and an address that is none: {told:?}")
+            };
+            assert_eq!((event.hook, event.frontend), (hook, frontend(protocol)));
+            assert_eq!(event.endpoint, expected);
+            assert_eq!((event.time_ns, event.netns, event.process), (SECOND_NS, 5, 42));
+            host.now_ns.set(2 * SECOND_NS);
+            call(&host, &frontend(protocol));
+            assert_eq!(host.told.borrow().len(), 1, "the listener did not renew its time");
+        }
+    }
+}
+
+#[test]
+fn one_decision_of_so_many_is_told() {
+    let host = service(TCP, 1, 0);
+    for (one_in, lots, told) in [(1, [0, u32::MAX], 2), (4, [(1 << 30) - 1, 1 << 30], 1)] {
+        listen(&host, one_in);
+        for lot in lots {
+            host.lot.set(lot);
+            connect(&host, &frontend(TCP));
+        }
+        assert_eq!(host.told.borrow().len(), told, "1 in {one_in}");
+    }
 }
