@@ -84,9 +84,9 @@ impl Pointers {
 
     /// All addresses in order.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.pages.iter().flat_map(|(first, page)| {
-            page.iter().map(|entry| with_last(*first, entry.last_octet))
-        })
+        self.pages
+            .iter()
+            .flat_map(|(first, page)| page.iter().map(|entry| with_last(*first, entry.last_octet)))
     }
 
     /// Moves the Service `key` from the addresses `before` to those of `after`; visits only those
@@ -170,8 +170,9 @@ mod tests {
     /// Addresses of both families, of which many share a page.
     fn address() -> impl Strategy<Value = IpAddr> {
         let v4 = (0..3_u8, 0..6_u8).prop_map(|(page, last)| Ipv4Addr::new(10, 0, page, last * 51));
-        let v6 = (0..3_u16, 0..6_u16)
-            .prop_map(|(page, last)| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, page << 8 | last * 51));
+        let v6 = (0..3_u16, 0..6_u16).prop_map(|(page, last)| {
+            Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, (page << 8) | (last * 51))
+        });
         prop_oneof![v4.prop_map(IpAddr::V4), v6.prop_map(IpAddr::V6)]
     }
 
