@@ -14,10 +14,12 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use lz4_flex::frame::{FrameDecoder, FrameEncoder};
-use podway_cluster_model::builder::Change;
+use podway_cluster_model::builder::{Builder, Change};
+use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -30,7 +32,7 @@ mod tests;
 pub const MAGIC: [u8; 8] = *b"PODWAY\x1aS";
 
 /// Version of the format that is written, and the only one that is read.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Most bytes of an archive.
 ///
@@ -53,6 +55,8 @@ pub struct Header {
     pub taken_unix_seconds: u64,
     /// Which program wrote it.
     pub written_by: String,
+    /// Which labels its objects have.
+    pub label_keys: LabelKeys,
     /// How many objects there are.
     pub objects: u64,
 }
@@ -64,6 +68,16 @@ pub struct Archive {
     pub header: Header,
     /// What brings the view into being, in no order that matters.
     pub changes: Vec<Change>,
+}
+
+impl Archive {
+    /// The view.
+    #[must_use]
+    pub fn into_snapshot(self) -> Arc<Snapshot> {
+        let mut builder = Builder::new();
+        builder.keep_labels(self.header.label_keys);
+        builder.apply(self.changes).0
+    }
 }
 
 /// Why bytes are no archive that can be used.
@@ -127,7 +141,8 @@ pub fn write(
     written_by: &str,
 ) -> Result<Vec<u8>, WriteError> {
     let objects = changes(snapshot).count() as u64;
-    let header = Header { taken_unix_seconds, written_by: written_by.to_owned(), objects };
+    let (written_by, label_keys) = (written_by.to_owned(), snapshot.label_keys.clone());
+    let header = Header { taken_unix_seconds, written_by, label_keys, objects };
     let header = postcard::to_allocvec(&header).map_err(WriteError::Object)?;
     let length = u32::try_from(header.len()).map_err(io::Error::other);
     let mut bytes = Vec::new();
@@ -201,7 +216,9 @@ fn changes(snapshot: &Snapshot) -> impl Iterator<Item = Change> + '_ {
         let slices = entry.slices.values().map(|slice| Change::Slice((**slice).clone()));
         service.into_iter().chain(slices)
     });
-    let namespaces = snapshot.namespaces.keys().cloned().map(Change::Namespace);
+    let namespaces = snapshot.namespaces.iter();
+    let namespaces =
+        namespaces.map(|(name, labels)| Change::Namespace(name.clone(), labels.clone()));
     let nodes = snapshot.nodes.values().map(|node| Change::Node((**node).clone()));
     let pods = snapshot.pods.values().map(|pod| Change::Pod((**pod).clone()));
     let ranges =

@@ -1,7 +1,4 @@
-use std::sync::Arc;
-
 use podway_cluster_model::arbitrary;
-use podway_cluster_model::builder::Builder;
 use podway_cluster_model::endpoint::{Condition, Endpoint, EndpointPort, EndpointSlice, Hints};
 use podway_cluster_model::name::{
     Hostname, LocalName, Namespace, NodeName, ObjectName, PortName, ServiceName,
@@ -12,7 +9,9 @@ use proptest::prelude::*;
 use super::*;
 
 fn written(changes: Vec<Change>) -> (Arc<Snapshot>, Vec<u8>) {
-    let (snapshot, _) = Builder::new().apply(changes);
+    let mut builder = Builder::new();
+    builder.keep_labels(["team".into(), "example.com/tier".into()].into_iter().collect());
+    let (snapshot, _) = builder.apply(changes);
     let bytes = write(&snapshot, 1_800_000_000, "podway test").unwrap();
     (snapshot, bytes)
 }
@@ -20,7 +19,10 @@ fn written(changes: Vec<Change>) -> (Arc<Snapshot>, Vec<u8>) {
 fn sample() -> Vec<Change> {
     let name = |name: &str| ObjectName::new("shop", name).unwrap();
     vec![
-        Change::Namespace(Namespace::new("shop").unwrap()),
+        Change::Namespace(
+            Namespace::new("shop").unwrap(),
+            [("team".into(), "dns".into())].into_iter().collect(),
+        ),
         Change::Slice(EndpointSlice {
             name: name("web-a"),
             service: ServiceName::new("shop", "web").unwrap(),
@@ -49,6 +51,7 @@ fn same(left: &Snapshot, right: &Snapshot) -> bool {
         && left.nodes == right.nodes
         && left.pods == right.pods
         && left.service_cidrs == right.service_cidrs
+        && left.label_keys == right.label_keys
 }
 
 proptest! {
@@ -57,8 +60,7 @@ proptest! {
         let (snapshot, bytes) = written(history);
         let archive = read(&bytes).unwrap();
         prop_assert_eq!(archive.header.objects, archive.changes.len() as u64);
-        let (again, _) = Builder::new().apply(archive.changes);
-        prop_assert!(same(&again, &snapshot));
+        prop_assert!(same(&archive.into_snapshot(), &snapshot));
     }
 
     #[test]
@@ -98,7 +100,7 @@ fn another_version_and_other_files_are_told_apart() {
     assert!(matches!(read(b"{}"), Err(ReadError::Foreign)));
     bytes[8] = 200;
     let error = read(&bytes).unwrap_err();
-    assert_eq!(error.to_string(), "has format version 200, and this podway reads version 2");
+    assert_eq!(error.to_string(), "has format version 200, and this podway reads version 3");
 }
 
 /// The encoding follows the types; when this fails, [`VERSION`] must change with it.
@@ -108,12 +110,12 @@ fn the_encoding_is_that_of_its_version() {
         .iter()
         .map(|change| HEXLOWER.encode(&postcard::to_allocvec(change).unwrap()))
         .collect();
-    assert_eq!(encoded, ENCODED_IN_VERSION_2);
+    assert_eq!(encoded, ENCODED_IN_VERSION_3);
 }
 
-/// [`sample`] as version 2 encodes it.
-const ENCODED_IN_VERSION_2: [&str; 2] = [
-    "040473686f70",
+/// [`sample`] as version 3 encodes it.
+const ENCODED_IN_VERSION_3: [&str; 2] = [
+    "040473686f7001047465616d03646e73",
     "020473686f70057765622d610473686f700377656201046874747000903f01000af40101000001057765622d30\
      01066e6f64652d3101057765622d3001067a6f6e652d6101067a6f6e652d6100",
 ];

@@ -7,13 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use proptest::collection::{btree_set, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::builder::{Builder, Change};
 use crate::endpoint::{Condition, Endpoint, EndpointPort, EndpointSlice, Hints};
+use crate::label::Labels;
 use crate::name::{
     Hostname, LocalName, NameError, Namespace, NodeName, ObjectName, PortName, ServiceName,
 };
@@ -34,6 +35,8 @@ const HOSTNAMES: &[&str] = &["web-0", "web-1", "db-0"];
 const PORT_NAMES: &[&str] = &["http", "", "https", "dns-tcp"];
 const NODES: &[&str] = &["node-1", "node-2", "node-3.example.com"];
 const ZONES: &[&str] = &["zone-a", "zone-b"];
+const LABEL_KEYS: &[&str] = &["team", "example.com/tier"];
+const LABEL_VALUES: &[&str] = &["dns", "shop", ""];
 const SERVICE_CIDRS: &[&str] = &["kubernetes", "more"];
 const ALIASES: &[&str] = &["www.example.com", "web.default.svc.cluster.local", "db"];
 
@@ -232,15 +235,28 @@ pub fn node() -> impl Strategy<Value = Node> {
 pub fn pod() -> impl Strategy<Value = Pod> {
     let addresses = (option::weighted(0.8, pod_ip(Family::V4)), option::of(pod_ip(Family::V6)))
         .prop_map(|(v4, v6)| v4.into_iter().chain(v6).collect());
-    (object_name(), option::of(node_name()), addresses, any::<bool>()).prop_map(
-        |(name, node, addresses, host_network)| Pod {
+    (object_name(), option::of(node_name()), addresses, any::<bool>(), labels()).prop_map(
+        |(name, node, addresses, host_network, labels)| Pod {
             name,
             node,
             addresses,
             host_network,
             sockets: Sockets::default(),
+            labels,
         },
     )
+}
+
+/// Labels of few keys and values.
+pub fn labels() -> impl Strategy<Value = Labels> {
+    let text = |texts| select(texts).prop_map(Arc::<str>::from);
+    let full = btree_map(text(LABEL_KEYS), text(LABEL_VALUES), 1..=2).prop_map(Labels::from);
+    prop_oneof![2 => Just(Labels::default()), 1 => full]
+}
+
+/// A Namespace that exists.
+fn namespace_object() -> impl Strategy<Value = Change> {
+    (namespace(), labels()).prop_map(|(name, labels)| Change::Namespace(name, labels))
 }
 
 /// A `ServiceCIDR`.
@@ -259,7 +275,7 @@ pub fn change() -> impl Strategy<Value = Change> {
         2 => service_name().prop_map(Change::ServiceGone),
         8 => slice().prop_map(Change::Slice),
         3 => object_name().prop_map(Change::SliceGone),
-        1 => namespace().prop_map(Change::Namespace),
+        1 => namespace_object(),
         1 => namespace().prop_map(Change::NamespaceGone),
         2 => node().prop_map(Change::Node),
         1 => node_name().prop_map(Change::NodeGone),
@@ -294,7 +310,7 @@ pub fn cluster() -> impl Strategy<Value = Vec<Change>> {
             })
             .collect::<Vec<_>>()
     });
-    let namespaces = vec(namespace().prop_map(Change::Namespace), 0..=3);
+    let namespaces = vec(namespace_object(), 0..=3);
     let nodes = vec(node().prop_map(Change::Node), 0..=3);
     let pods = vec(pod().prop_map(Change::Pod), 0..=4);
     (namespaces, nodes, services, pods).prop_map(|(namespaces, nodes, services, pods)| {

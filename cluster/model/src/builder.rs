@@ -10,6 +10,7 @@ use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::EndpointSlice;
+use crate::label::{LabelKeys, Labels};
 use crate::name::{LocalName, Namespace, NodeName, ObjectName, ServiceName};
 use crate::node::{Node, Pod};
 use crate::service::Service;
@@ -30,8 +31,8 @@ pub enum Change {
     Slice(EndpointSlice),
     /// The slice is gone; its Service is found by the builder.
     SliceGone(ObjectName),
-    /// The Namespace exists.
-    Namespace(Namespace),
+    /// The Namespace exists, with those of its labels that are kept.
+    Namespace(Namespace, Labels),
     /// The Namespace is gone.
     NamespaceGone(Namespace),
     /// The Node is now this.
@@ -48,10 +49,32 @@ pub enum Change {
     ServiceCidrGone(LocalName),
 }
 
+impl Change {
+    /// Drops the labels that are not among `keys`.
+    pub fn retain_labels(&mut self, keys: &LabelKeys) {
+        match self {
+            Self::Service(service) => service.labels.retain(keys),
+            Self::Namespace(_, labels) => labels.retain(keys),
+            Self::Pod(pod) => pod.labels.retain(keys),
+            Self::ServiceGone(_)
+            | Self::Slice(_)
+            | Self::SliceGone(_)
+            | Self::NamespaceGone(_)
+            | Self::Node(_)
+            | Self::NodeGone(_)
+            | Self::PodGone(_)
+            | Self::ServiceCidr(_)
+            | Self::ServiceCidrGone(_) => {}
+        }
+    }
+}
+
 /// Builds snapshots from changes.
 #[derive(Debug, Default)]
 pub struct Builder {
     current: Snapshot,
+    /// Which labels objects have that come from now on, where that is not what the snapshot says.
+    label_keys: Option<LabelKeys>,
     /// Which Service each slice belongs to, so that a slice can be found by its own name.
     slice_owners: HashMap<ObjectName, ServiceName>,
 }
@@ -61,6 +84,13 @@ impl Builder {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Says which labels are kept of every object, once the next changes are applied.
+    ///
+    /// Up to the caller is that the objects have them.
+    pub fn keep_labels(&mut self, keys: LabelKeys) {
+        self.label_keys = Some(keys);
     }
 
     /// Applies `changes` in order and returns the new snapshot with what differs from the last.
@@ -73,6 +103,10 @@ impl Builder {
         let mut delta = Delta::default();
         for change in changes {
             self.apply_one(change, &mut delta);
+        }
+        if let Some(keys) = self.label_keys.take() {
+            self.current.label_keys = keys;
+            delta.label_keys = true;
         }
         delta.retain_differing(&before, &self.current);
         if !delta.is_empty() {
@@ -99,9 +133,9 @@ impl Builder {
             }
             Change::Slice(slice) => self.put_slice(slice, delta),
             Change::SliceGone(name) => self.drop_slice(&name, delta),
-            Change::Namespace(name) => {
-                if !namespaces.contains_key(&name) {
-                    namespaces.insert_mut(name.clone(), ());
+            Change::Namespace(name, labels) => {
+                if namespaces.get(&name) != Some(&labels) {
+                    namespaces.insert_mut(name.clone(), labels);
                     delta.namespaces.insert(name);
                 }
             }

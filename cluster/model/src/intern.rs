@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::builder::Change;
 use crate::endpoint::{Endpoint, EndpointSlice, HintSets};
+use crate::label::{LabelMap, Labels};
 use crate::name::{ObjectName, PortName, ServiceName};
 use crate::service::Service;
 
@@ -19,13 +20,19 @@ const FIRST_SWEEP: usize = 4096;
 pub struct Interner {
     texts: HashSet<Arc<str>>,
     hints: HashSet<Arc<HintSets>>,
+    labels: HashSet<Arc<LabelMap>>,
     /// How many texts there may be before the unused ones are dropped.
     sweep_at: usize,
 }
 
 impl Default for Interner {
     fn default() -> Self {
-        Self { texts: HashSet::new(), hints: HashSet::new(), sweep_at: FIRST_SWEEP }
+        Self {
+            texts: HashSet::new(),
+            hints: HashSet::new(),
+            labels: HashSet::new(),
+            sweep_at: FIRST_SWEEP,
+        }
     }
 }
 
@@ -38,8 +45,12 @@ impl Interner {
             Change::Pod(pod) => {
                 self.object_name(&mut pod.name);
                 pod.node.iter_mut().for_each(|node| self.text(node.shared_mut()));
+                self.labels(&mut pod.labels);
             }
-            Change::Namespace(name) => self.text(name.shared_mut()),
+            Change::Namespace(name, labels) => {
+                self.text(name.shared_mut());
+                self.labels(labels);
+            }
             // One of each at most, or used once.
             Change::Node(_)
             | Change::ServiceCidr(_)
@@ -57,6 +68,7 @@ impl Interner {
         self.service_name(&mut service.name);
         service.ports.iter_mut().for_each(|port| self.port_name(&mut port.name));
         service.ports.shrink_to_fit();
+        self.labels(&mut service.labels);
     }
 
     fn slice(&mut self, slice: &mut EndpointSlice) {
@@ -102,6 +114,23 @@ impl Interner {
         self.hints.insert(Arc::clone(hints));
     }
 
+    /// Puts the shared labels in the place of `labels`.
+    fn labels(&mut self, labels: &mut Labels) {
+        let Some(labels) = labels.shared_mut() else { return };
+        if let Some(shared) = self.labels.get(labels) {
+            *labels = Arc::clone(shared);
+            return;
+        }
+        let texts = labels.iter().map(|(key, value)| {
+            let (mut key, mut value) = (Arc::clone(key), Arc::clone(value));
+            self.text(&mut key);
+            self.text(&mut value);
+            (key, value)
+        });
+        *labels = Arc::new(texts.collect());
+        self.labels.insert(Arc::clone(labels));
+    }
+
     fn service_name(&mut self, name: &mut ServiceName) {
         self.text(name.namespace.shared_mut());
         self.text(name.name.shared_mut());
@@ -125,12 +154,17 @@ impl Interner {
 
     /// Drops what nobody else holds, whenever there is twice as much as was in use.
     fn sweep(&mut self) {
-        if self.texts.len() + self.hints.len() >= self.sweep_at {
-            // Hints hold texts.
+        if self.held() >= self.sweep_at {
+            // Hints and labels hold texts.
             self.hints.retain(|hints| Arc::strong_count(hints) > 1);
+            self.labels.retain(|labels| Arc::strong_count(labels) > 1);
             self.texts.retain(|text| Arc::strong_count(text) > 1);
-            self.sweep_at = ((self.texts.len() + self.hints.len()) * 2).max(FIRST_SWEEP);
+            self.sweep_at = (self.held() * 2).max(FIRST_SWEEP);
         }
+    }
+
+    fn held(&self) -> usize {
+        self.texts.len() + self.hints.len() + self.labels.len()
     }
 }
 
@@ -158,20 +192,26 @@ mod tests {
     fn equal_texts_are_one() {
         let mut interner = Interner::default();
         let [first, second] = ["shop", "shop"].map(|text| {
-            let mut change = Change::Namespace(Namespace::new(text).unwrap());
+            let labels = [(Arc::from("team"), Arc::from(text))].into_iter().collect();
+            let mut change = Change::Namespace(Namespace::new(text).unwrap(), labels);
             interner.change(&mut change);
-            let Change::Namespace(name) = change else { panic!("{change:?}") };
-            name
+            let Change::Namespace(name, labels) = change else { panic!("{change:?}") };
+            (name, labels)
         });
-        assert!(std::ptr::eq(first.as_str(), second.as_str()));
+        assert!(std::ptr::eq(first.0.as_str(), second.0.as_str()));
+        let value = |labels: &Labels| std::ptr::from_ref(labels.value("team").unwrap());
+        assert!(std::ptr::eq(value(&first.1), value(&second.1)), "labels are shared");
+        assert!(std::ptr::eq(value(&first.1), first.0.as_str()), "and so are their texts");
     }
 
     #[test]
     fn texts_that_nobody_uses_are_dropped() {
         let mut interner = Interner::default();
         for number in 0..FIRST_SWEEP * 3 {
-            interner.change(&mut Change::Namespace(Namespace::new(&format!("n{number}")).unwrap()));
+            let name = Namespace::new(&format!("n{number}")).unwrap();
+            let labels = [(Arc::from("name"), Arc::from(name.as_str()))].into_iter().collect();
+            interner.change(&mut Change::Namespace(name, labels));
         }
-        assert!(interner.texts.len() < FIRST_SWEEP, "{}", interner.texts.len());
+        assert!(interner.held() < FIRST_SWEEP, "{}", interner.held());
     }
 }

@@ -8,6 +8,7 @@
 //! | [`name`] | names of objects, checked when made |
 //! | [`port`] | protocols and port numbers |
 //! | [`service`] | Services |
+//! | [`label`] | labels that somebody selects by, and selectors |
 //! | [`endpoint`] | `EndpointSlice`s and their endpoints |
 //! | [`node`] | Nodes and Pods, as far as this node needs them |
 //! | [`service_cidr`] | ranges that ClusterIPs are given out of |
@@ -23,6 +24,7 @@ pub mod arbitrary;
 pub mod builder;
 pub mod endpoint;
 pub mod intern;
+pub mod label;
 pub mod name;
 pub mod node;
 pub mod port;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::label::Labels;
 use crate::name::{NodeName, ObjectName};
 
 /// One Node.
@@ -46,6 +47,8 @@ pub struct Pod {
     pub host_network: bool,
     /// Whether its sockets may be given an endpoint when they are connected.
     pub sockets: Sockets,
+    /// Those of its labels that are kept.
+    pub labels: Labels,
 }
 
 /// Whether the sockets of a pod may be translated before any packet is sent.

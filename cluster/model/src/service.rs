@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::label::Labels;
 use crate::name::{PortName, ServiceName};
 use crate::port::{Port, Protocol};
 
@@ -33,6 +34,8 @@ pub struct Service {
     pub spread: Spread,
     /// Who programs the Service's traffic.
     pub proxy: ProxyOwner,
+    /// Those of its labels that are kept.
+    pub labels: Labels,
     /// Creation time in seconds since the Unix epoch; `None` where the manifest has none.
     ///
     /// Of two Services that claim one address, the older wins.

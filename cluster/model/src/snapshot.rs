@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rpds::RedBlackTreeMapSync;
 
 use crate::endpoint::EndpointSlice;
+use crate::label::{LabelKeys, Labels};
 use crate::name::{LocalName, Namespace, NodeName, ObjectName, ServiceName};
 use crate::node::{Node, Pod};
 use crate::service::Service;
@@ -23,14 +24,16 @@ pub struct Snapshot {
     ///
     /// An entry may have slices and no Service yet, or a Service and no slices.
     pub services: RedBlackTreeMapSync<ServiceName, Arc<ServiceEntry>>,
-    /// Namespaces that exist as objects.
-    pub namespaces: RedBlackTreeMapSync<Namespace, ()>,
+    /// Namespaces that exist as objects, with those of their labels that are kept.
+    pub namespaces: RedBlackTreeMapSync<Namespace, Labels>,
     /// Nodes.
     pub nodes: RedBlackTreeMapSync<NodeName, Arc<Node>>,
     /// Pods.
     pub pods: RedBlackTreeMapSync<ObjectName, Arc<Pod>>,
     /// Ranges that ClusterIPs are given out of.
     pub service_cidrs: RedBlackTreeMapSync<LocalName, Arc<ServiceCidr>>,
+    /// Which labels are kept of every Service, Namespace and Pod.
+    pub label_keys: LabelKeys,
 }
 
 /// A Service with the slices that carry its name.
@@ -58,7 +61,7 @@ impl ServiceEntry {
 pub struct Delta {
     /// Services whose object or slices changed.
     pub services: BTreeSet<ServiceName>,
-    /// Namespaces that came or went.
+    /// Namespaces that came or went, or whose labels changed.
     pub namespaces: BTreeSet<Namespace>,
     /// Nodes that changed.
     pub nodes: BTreeSet<NodeName>,
@@ -66,6 +69,8 @@ pub struct Delta {
     pub pods: BTreeSet<ObjectName>,
     /// `ServiceCIDR`s that changed.
     pub service_cidrs: BTreeSet<LocalName>,
+    /// Whether other labels are kept than before.
+    pub label_keys: bool,
 }
 
 impl Delta {
@@ -78,6 +83,7 @@ impl Delta {
             nodes: snapshot.nodes.keys().cloned().collect(),
             pods: snapshot.pods.keys().cloned().collect(),
             service_cidrs: snapshot.service_cidrs.keys().cloned().collect(),
+            label_keys: snapshot.label_keys != LabelKeys::default(),
         }
     }
 
@@ -85,33 +91,36 @@ impl Delta {
     ///
     /// Visits only what the delta names.
     pub fn retain_differing(&mut self, before: &Snapshot, after: &Snapshot) {
-        let Self { services, namespaces, nodes, pods, service_cidrs } = self;
+        let Self { services, namespaces, nodes, pods, service_cidrs, label_keys } = self;
         services.retain(|name| before.services.get(name) != after.services.get(name));
         namespaces.retain(|name| before.namespaces.get(name) != after.namespaces.get(name));
         nodes.retain(|name| before.nodes.get(name) != after.nodes.get(name));
         pods.retain(|name| before.pods.get(name) != after.pods.get(name));
         service_cidrs
             .retain(|name| before.service_cidrs.get(name) != after.service_cidrs.get(name));
+        *label_keys &= before.label_keys != after.label_keys;
     }
 
     /// Adds the changes of a later step.
     pub fn merge(&mut self, later: Self) {
-        let Self { services, namespaces, nodes, pods, service_cidrs } = later;
+        let Self { services, namespaces, nodes, pods, service_cidrs, label_keys } = later;
         self.services.extend(services);
         self.namespaces.extend(namespaces);
         self.nodes.extend(nodes);
         self.pods.extend(pods);
         self.service_cidrs.extend(service_cidrs);
+        self.label_keys |= label_keys;
     }
 
     /// Whether nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { services, namespaces, nodes, pods, service_cidrs } = self;
+        let Self { services, namespaces, nodes, pods, service_cidrs, label_keys } = self;
         services.is_empty()
             && namespaces.is_empty()
             && nodes.is_empty()
             && pods.is_empty()
             && service_cidrs.is_empty()
+            && !label_keys
     }
 }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use podway_cluster_model::builder::Change;
+use podway_cluster_archive::Archive;
 use podway_cluster_model::name::{NodeName, ServiceName};
 use podway_cluster_model::snapshot::{Delta, Snapshot};
 use thiserror::Error;
@@ -40,6 +40,7 @@ use tracing::{debug, info};
 use crate::publish::Publisher;
 use crate::rejection::ObjectKind;
 use crate::report::Reports;
+use crate::wanted::WantedLabels;
 
 mod backoff;
 mod connect;
@@ -77,6 +78,8 @@ pub struct ApiConfig {
     pub endpoints: Vec<Endpoint>,
     /// This node.
     pub node: NodeName,
+    /// Which labels are kept.
+    pub labels: WantedLabels,
     /// How long to wait for what.
     pub timing: Timing,
 }
@@ -109,7 +112,7 @@ pub struct ApiWatch {
 pub fn spawn(
     config: ApiConfig,
     publisher: Publisher,
-    restored: Option<Vec<Change>>,
+    restored: Option<Archive>,
 ) -> Result<ApiWatch, ApiError> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(ApiError::Thread)?;
     let (reports, status) = (Reports::default(), ApiStatus::default());
@@ -154,7 +157,7 @@ impl Drop for ApiWatch {
 fn run(
     runtime: &Runtime,
     source: Source,
-    restored: Option<Vec<Change>>,
+    restored: Option<Archive>,
     stopped: oneshot::Receiver<()>,
 ) {
     runtime.block_on(async {
@@ -177,11 +180,12 @@ struct Source {
 
 impl Source {
     /// Follows every kind and publishes what they come to.
-    async fn follow(self, restored: Option<Vec<Change>>) {
+    async fn follow(self, restored: Option<Archive>) {
         let mut store = self.begin(restored);
         let (inbox, mut outbox) = mpsc::channel(INBOX);
         let shared = Shared {
             node: self.config.node.clone(),
+            labels: self.config.labels.follow(),
             connector: Arc::clone(&self.connector),
             inbox,
             status: self.status.clone(),
@@ -199,9 +203,9 @@ impl Source {
     }
 
     /// A store with what an earlier run knew, which is published.
-    fn begin(&self, restored: Option<Vec<Change>>) -> Store {
-        let Some(changes) = restored else { return Store::default() };
-        let (store, snapshot) = Store::restored(changes);
+    fn begin(&self, restored: Option<Archive>) -> Store {
+        let Some(Archive { header, changes }) = restored else { return Store::default() };
+        let (store, snapshot) = Store::restored(header.label_keys, changes);
         info!(
             services = snapshot.services.size(),
             "last view taken from disk until the API server has told the new one"

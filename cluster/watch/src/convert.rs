@@ -17,6 +17,7 @@ use crate::rejection::{ObjectKind, Rejection, quotable};
 
 mod address;
 mod external;
+pub(crate) mod labels;
 mod node;
 mod service;
 mod service_cidr;
@@ -56,7 +57,7 @@ pub(crate) fn convert<I>(object: Object<I>) -> Conversion {
     let change = match kind {
         ObjectKind::Service => service::convert(object, &mut checker).map(Change::Service),
         ObjectKind::EndpointSlice => slice::convert(object, &mut checker).map(Change::Slice),
-        ObjectKind::Namespace => namespace(object).map(Change::Namespace),
+        ObjectKind::Namespace => namespace(object, &mut checker),
         ObjectKind::Node => node::convert_node(object, &mut checker).map(Change::Node),
         ObjectKind::Pod => node::convert_pod(object, &mut checker).map(Change::Pod),
         ObjectKind::ServiceCidr => {
@@ -116,9 +117,13 @@ pub(crate) fn described_name(kind: ObjectKind, metadata: &Field<Metadata>) -> St
     }
 }
 
-fn namespace<I>(object: Object<I>) -> Result<Namespace, Fault> {
+fn namespace<I>(object: Object<I>, checker: &mut Checker) -> Result<Change, Fault> {
     let path = Path::root("metadata");
-    object.metadata.required(path)?.name.name_of(path.field("name"), Namespace::new)
+    let metadata = object.metadata.required(path)?;
+    let name = metadata.name.name_of(path.field("name"), Namespace::new)?;
+    let labels = checker.keep(metadata.labels.or_default(path.field("labels")));
+    let labels = labels::of_namespace(&name, labels.unwrap_or_default(), checker);
+    Ok(Change::Namespace(name, labels))
 }
 
 /// Gathers what is wrong while the rest goes on.

@@ -26,7 +26,9 @@ impl ObjectKey {
             Change::ServiceGone(name) => Self::Service(name.clone()),
             Change::Slice(slice) => Self::Slice(slice.name.clone()),
             Change::SliceGone(name) => Self::Slice(name.clone()),
-            Change::Namespace(name) | Change::NamespaceGone(name) => Self::Namespace(name.clone()),
+            Change::Namespace(name, _) | Change::NamespaceGone(name) => {
+                Self::Namespace(name.clone())
+            }
             Change::Node(node) => Self::Node(node.name.clone()),
             Change::NodeGone(name) => Self::Node(name.clone()),
             Change::Pod(pod) => Self::Pod(pod.name.clone()),

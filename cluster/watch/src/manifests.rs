@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use podway_cluster_model::builder::Change;
+use podway_cluster_model::label::LabelKeys;
+use podway_cluster_model::name::Namespace;
 
 use crate::convert::Conversion;
 use crate::document::{Format, ParseFault, parse};
@@ -62,6 +64,10 @@ pub(crate) struct Outcome {
 /// What the files of a folder say.
 #[derive(Debug, Default)]
 pub(crate) struct Manifests {
+    /// Which labels objects have that are read from now on.
+    labels: LabelKeys,
+    /// Whether those are others than what was read before has.
+    relabel: bool,
     files: BTreeMap<FileName, File>,
     /// Which files hold an object, ordered; the first is the one that counts.
     holders: HashMap<ObjectKey, Vec<FileName>>,
@@ -121,6 +127,12 @@ impl Manifests {
         self.outcome(before)
     }
 
+    /// Says which labels are wanted of what is read from now on.
+    pub(crate) fn keep_labels(&mut self, keys: LabelKeys) {
+        self.labels = keys;
+        self.relabel = true;
+    }
+
     /// The names of all files that were there last.
     pub(crate) fn file_names(&self) -> impl Iterator<Item = &FileName> {
         self.files.keys()
@@ -140,7 +152,10 @@ impl Manifests {
         // Only files of a known format get here; another would be read as YAML.
         let format = Format::of(&name).unwrap_or(Format::Yaml);
         match parse(format, content) {
-            Ok(conversions) => self.replace(&name, File::of(conversions), before),
+            Ok(conversions) => {
+                let file = File::of(conversions, &self.labels);
+                self.replace(&name, file, before);
+            }
             Err(fault) => self.files.entry(name).or_default().fault = Some(fault),
         }
     }
@@ -217,15 +232,32 @@ impl Manifests {
         for (key, was) in before.objects {
             let is = self.standing(&key);
             outcome.compare(&was.shadowed, &is.shadowed);
-            outcome.changes.extend(match (&was.value, &is.value) {
+            let proof = match (&was.value, &is.value) {
                 (None, Some(_)) => self.namespaces.came(&key),
                 (Some(_), None) => self.namespaces.went(&key),
                 (None, None) | (Some(_), Some(_)) => None,
-            });
-            // A Namespace's own object says no more than what was just said.
-            if was.value != is.value && !matches!(key, ObjectKey::Namespace(_)) {
-                outcome.changes.push(is.value.unwrap_or_else(|| key.gone()));
+            };
+            outcome.changes.extend(proof);
+            if was.value == is.value {
+                continue;
             }
+            outcome.changes.extend(match (is.value, &key) {
+                (Some(value), _) => Some(value),
+                // What objects inside prove outlives the Namespace's own object and its labels.
+                (None, ObjectKey::Namespace(name)) => self.namespaces.bare(name),
+                (None, _) => Some(key.gone()),
+            });
+        }
+        if std::mem::take(&mut self.relabel) {
+            // Those without an object of their own have a label all the same.
+            let bare = self.namespaces.iter().filter(|name| {
+                let key = ObjectKey::Namespace(Namespace::clone(name));
+                !self.holders.contains_key(&key)
+            });
+            outcome.changes.extend(bare.filter_map(|name| self.namespaces.bare(name)));
+        }
+        for change in &mut outcome.changes {
+            change.retain_labels(&self.labels);
         }
         for (name, was) in before.files {
             outcome.compare(&was, &self.file_problems(&name));
@@ -250,14 +282,15 @@ impl File {
         gone.chain(changed.map(|(key, _)| key)).cloned().collect()
     }
 
-    fn of(conversions: Vec<Conversion>) -> Self {
+    fn of(conversions: Vec<Conversion>, labels: &LabelKeys) -> Self {
         let mut file = Self::default();
         for conversion in conversions {
             match conversion {
                 Conversion::Ignored { kind } => *file.ignored.entry(kind).or_default() += 1,
                 Conversion::Read { change, rejections } => {
                     file.rejections.extend(rejections);
-                    if let Some(change) = change {
+                    if let Some(mut change) = change {
+                        change.retain_labels(labels);
                         file.add(change);
                     }
                 }

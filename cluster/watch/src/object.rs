@@ -2,9 +2,10 @@
 //!
 //! One type serves every kind: a field that a kind does not have is absent.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, MapAccess};
 
-use crate::field::{Field, List, Mapping};
+use crate::field::{Field, List, Mapping, Shape};
+use crate::rejection::Found;
 
 /// Any object; `I` is what the elements of `items` are decoded to.
 #[derive(Debug, serde::Deserialize)]
@@ -71,19 +72,47 @@ mapping! {
         deletion_timestamp: Field<String>,
     }
 }
-mapping! {
-    /// The labels that mean something to us.
-    Labels {
-        #[serde(rename = "kubernetes.io/service-name")]
-        service_name: Field<String>,
-        #[serde(rename = "service.kubernetes.io/service-proxy-name")]
-        service_proxy_name: Field<String>,
-        #[serde(rename = "service.kubernetes.io/headless")]
-        headless: Field<String>,
-        #[serde(rename = "topology.kubernetes.io/zone")]
-        zone: Field<String>,
+
+/// Labels, in the order of the object: people select by any of them.
+#[derive(Debug, Default)]
+pub(crate) struct Labels(Vec<(String, Field<String>)>);
+
+impl Labels {
+    /// The value of a label.
+    pub(crate) fn take(&mut self, key: &str) -> Field<String> {
+        let value = self.0.iter_mut().find(|(own, _)| own == key).map(|(_, value)| value);
+        value.map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Whether there is the label, with whatever value.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|(own, value)| own == key && value.is_present())
     }
 }
+
+impl IntoIterator for Labels {
+    type Item = (String, Field<String>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl Shape for Labels {
+    const NAME: &'static str = "a mapping";
+
+    fn from_mapping<'de, A: MapAccess<'de>>(
+        mut mapping: A,
+    ) -> Result<Result<Self, Found>, A::Error> {
+        let mut labels = Vec::new();
+        while let Some(label) = mapping.next_entry()? {
+            labels.push(label);
+        }
+        Ok(Ok(Self(labels)))
+    }
+}
+
 mapping! {
     /// The annotations that mean something to us.
     Annotations {

@@ -10,13 +10,13 @@ use crate::rejection::Reason;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Path<'a> {
     parent: Option<&'a Path<'a>>,
-    step: Step,
+    step: Step<'a>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum Step<'a> {
     Field(&'static str),
-    Label(&'static str),
+    Label(&'a str),
     Index(usize),
 }
 
@@ -41,7 +41,7 @@ impl<'a> Path<'a> {
     }
 
     /// A value of the mapping at this place, whose keys have dots.
-    pub(crate) const fn label(&'a self, name: &'static str) -> Self {
+    pub(crate) const fn label(&'a self, name: &'a str) -> Self {
         Self { parent: Some(self), step: Step::Label(name) }
     }
 

@@ -7,12 +7,14 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use podway_cluster_model::label::{LabelKeys, Labels};
 use podway_cluster_model::name::ServiceName;
 use podway_cluster_model::snapshot::{Delta, Snapshot};
 use podway_cluster_watch::api::{Access, ApiConfig, ApiWatch, Endpoint, Timing, spawn};
 use podway_cluster_watch::publish::{NoView, Publisher, Subscription};
 use podway_cluster_watch::rejection::ObjectKind;
 use podway_cluster_watch::report::Problem;
+use podway_cluster_watch::wanted::WantedLabels;
 use serde_json::json;
 
 use fake::{Fake, NAMESPACES, PODS, SERVICE_CIDRS, SERVICES, SLICES, StreamedLists};
@@ -30,6 +32,7 @@ const SHORT: Duration = Duration::from_millis(300);
 struct Fixture {
     fake: Fake,
     watch: ApiWatch,
+    labels: WantedLabels,
     subscription: Subscription,
     snapshot: Arc<Snapshot>,
 }
@@ -45,15 +48,16 @@ impl Fixture {
 
     fn with(fake: Fake, endpoints: &[String], timing: Timing) -> Self {
         let publisher = Publisher::new();
-        let subscription = publisher.subscribe();
+        let (subscription, labels) = (publisher.subscribe(), WantedLabels::default());
         let config = ApiConfig {
             access: Access::Kubeconfig(fake.path("kubeconfig")),
             endpoints: endpoints.iter().map(|text| Endpoint::parse(text).unwrap()).collect(),
             node: "node-1".parse_name(),
+            labels: labels.clone(),
             timing,
         };
         let watch = spawn(config, publisher, None).unwrap();
-        Self { fake, watch, subscription, snapshot: Arc::default() }
+        Self { fake, watch, labels, subscription, snapshot: Arc::default() }
     }
 
     /// Waits until the newest snapshot is as wanted; gives what changed on the way.
@@ -177,6 +181,54 @@ fn nothing_is_published_before_every_kind_was_listed() {
     fixture.fake.state().refused.clear();
     fixture.wait_for_services(&["shop/web"]);
     assert!(fixture.watch.status().is_complete());
+}
+
+/// A Service with labels.
+fn labeled_service(labels: serde_json::Value) -> serde_json::Value {
+    let mut service = fake::service("10.96.0.1");
+    service["metadata"]["labels"] = labels;
+    service
+}
+
+#[test]
+fn labels_that_are_wanted_are_kept_and_more_are_learned_by_a_new_list() {
+    let fake = Fake::start();
+    fake.put(NAMESPACES, "shop", json!({"metadata": {"labels": {"team": "dns", "x": "y"}}}));
+    fake.put(SERVICES, "shop/web", labeled_service(json!({"app": "web", "x": "y"})));
+    let mut fixture = Fixture::of(fake);
+    fixture.wait_for_services(&["shop/web"]);
+    let shop = podway_cluster_model::name::Namespace::new("shop").unwrap();
+    let web = ServiceName::new("shop", "web").unwrap();
+    let labels = |snapshot: &Snapshot| {
+        let service = snapshot.services.get(&web).and_then(|entry| entry.service.as_ref());
+        let of = |labels: &Labels| labels.iter().map(|(_, value)| value.to_owned()).collect();
+        let service: Vec<String> = service.map(|service| of(&service.labels)).unwrap_or_default();
+        (snapshot.namespaces.get(&shop).map(of).unwrap_or_default(), service)
+    };
+    let texts = |texts: &[&str]| -> Vec<String> { texts.iter().map(ToString::to_string).collect() };
+    assert_eq!(labels(&fixture.snapshot), (texts(&[]), texts(&[])), "nobody wants any");
+    let keys: LabelKeys = ["team".into(), "app".into()].into_iter().collect();
+    fixture.labels.add(&keys);
+    let delta = fixture.wait("the labels", |snapshot| snapshot.label_keys == keys);
+    assert!(delta.label_keys);
+    assert_eq!(labels(&fixture.snapshot), (texts(&["dns"]), texts(&["web"])));
+    let lists = [ObjectKind::Service, ObjectKind::Namespace, ObjectKind::EndpointSlice];
+    assert_eq!(lists.map(|kind| fixture.lists(kind)), [2, 2, 1], "slices are not asked for again");
+
+    // Each change comes with the labels that it leaves.
+    fixture.fake.put(SERVICES, "shop/web", labeled_service(json!({"app": "db"})));
+    let other = (texts(&["dns"]), texts(&["db"]));
+    let delta = fixture.wait("the Service", |snapshot| labels(snapshot) == other);
+    assert_eq!(delta.services.len(), 1);
+    fixture.fake.put(NAMESPACES, "shop", json!({"metadata": {"labels": {"team": "web"}}}));
+    let other = (texts(&["web"]), texts(&["db"]));
+    let delta = fixture.wait("the Namespace", |snapshot| labels(snapshot) == other);
+    assert_eq!((delta.namespaces.len(), delta.services.len()), (1, 0));
+    // What nobody wants changes nothing.
+    fixture.fake.put(SERVICES, "shop/web", labeled_service(json!({"app": "db", "z": "z"})));
+    fixture.fake.put(NAMESPACES, "later", json!({}));
+    let delta = fixture.wait("what came later", |snapshot| snapshot.namespaces.size() == 2);
+    assert_eq!(delta.services.len(), 0);
 }
 
 #[test]

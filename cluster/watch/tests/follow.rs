@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podway_cluster_model::endpoint::Condition;
+use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::name::{NodeName, ObjectName, ServiceName};
 use podway_cluster_model::node::Eligibility;
 use podway_cluster_model::service::{Affinity, ServiceKind};
@@ -17,6 +18,7 @@ use podway_cluster_watch::manifests::{FollowError, ManifestWatch, load, spawn};
 use podway_cluster_watch::publish::{NoView, Publisher, Subscription};
 use podway_cluster_watch::rejection::ObjectKind;
 use podway_cluster_watch::report::Problem;
+use podway_cluster_watch::wanted::WantedLabels;
 use tempfile::TempDir;
 
 const DUMP: &str = include_str!("data/dump.yaml");
@@ -28,6 +30,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct Fixture {
     parent: TempDir,
     watch: ManifestWatch,
+    labels: WantedLabels,
     subscription: Subscription,
     snapshot: Arc<Snapshot>,
 }
@@ -42,9 +45,10 @@ impl Fixture {
         }
         let publisher = Publisher::new();
         let mut subscription = publisher.subscribe();
-        let watch = spawn(&folder, publisher).unwrap();
+        let labels = WantedLabels::default();
+        let watch = spawn(&folder, &labels, publisher).unwrap();
         let snapshot = subscription.try_next().expect("published when spawn returns").snapshot;
-        Self { parent, watch, subscription, snapshot }
+        Self { parent, watch, labels, subscription, snapshot }
     }
 
     fn folder(&self) -> PathBuf {
@@ -104,6 +108,32 @@ fn address_of(problem: &Problem) -> &str {
 }
 
 #[test]
+fn labels_that_come_to_be_wanted_are_read_from_every_file() {
+    let labeled = |name: &str, value: &str| {
+        let service = service(name, "10.96.0.1");
+        service.replace(
+            &format!("{{name: {name}}}"),
+            &format!("{{name: {name}, labels: {{app: {value}, x: y}}}}"),
+        )
+    };
+    let mut fixture =
+        Fixture::with(&[("a.yaml", &labeled("a", "web")), ("b.yaml", &labeled("b", "db"))]);
+    let labels = |snapshot: &Snapshot| -> Vec<String> {
+        let services = snapshot.services.values().filter_map(|entry| entry.service.as_ref());
+        let pairs = services.flat_map(|service| service.labels.iter());
+        pairs.map(|(key, value)| format!("{key}={value}")).collect()
+    };
+    assert!(labels(&fixture.snapshot).is_empty(), "nobody wants them");
+    let keys: LabelKeys = ["app".into()].into_iter().collect();
+    fixture.labels.add(&keys);
+    let delta = fixture.wait("the labels", |snapshot| snapshot.label_keys == keys);
+    assert!(delta.label_keys);
+    assert_eq!(labels(&fixture.snapshot), ["app=web", "app=db"]);
+    fs::write(fixture.file("a.yaml"), labeled("a", "other")).unwrap();
+    fixture.wait("the change", |snapshot| labels(snapshot) == ["app=other", "app=db"]);
+}
+
+#[test]
 fn a_dump_of_a_cluster_is_read_whole() {
     let fixture = Fixture::with(&[("all.yaml", DUMP)]);
     assert_eq!(fixture.watch.reports().problems(), []);
@@ -157,7 +187,7 @@ fn a_dump_of_a_cluster_is_read_whole() {
 #[test]
 fn reading_once_gives_what_following_starts_with() {
     let fixture = Fixture::with(&[("all.yaml", DUMP), ("bad.yaml", "[")]);
-    let (snapshot, reports) = load(&fixture.folder()).unwrap();
+    let (snapshot, reports) = load(&fixture.folder(), LabelKeys::default()).unwrap();
     assert_eq!(snapshot.services, fixture.snapshot.services);
     assert_eq!(snapshot.nodes, fixture.snapshot.nodes);
     assert_eq!(snapshot.pods, fixture.snapshot.pods);
@@ -168,10 +198,13 @@ fn reading_once_gives_what_following_starts_with() {
 fn a_folder_that_is_not_there_is_an_error() {
     let parent = TempDir::new().unwrap();
     let missing = parent.path().join("manifests");
-    assert!(matches!(spawn(&missing, Publisher::new()), Err(FollowError::Folder(_))));
-    assert!(load(&missing).is_err());
+    assert!(matches!(
+        spawn(&missing, &WantedLabels::default(), Publisher::new()),
+        Err(FollowError::Folder(_))
+    ));
+    assert!(load(&missing, LabelKeys::default()).is_err());
     fs::write(&missing, "").unwrap();
-    let error = spawn(&missing, Publisher::new()).unwrap_err();
+    let error = spawn(&missing, &WantedLabels::default(), Publisher::new()).unwrap_err();
     assert_eq!(error.to_string(), format!("{} is not a folder", missing.display()));
 }
 
@@ -293,7 +326,7 @@ fn hidden_files_other_names_and_folders_are_no_manifests() {
         ("mark.yml", &service("mark", "10.96.0.9")),
     ]);
     fs::create_dir(fixture.file("sub.yaml")).unwrap();
-    let (snapshot, reports) = load(&fixture.folder()).unwrap();
+    let (snapshot, reports) = load(&fixture.folder(), LabelKeys::default()).unwrap();
     assert_eq!(cluster_ip(&snapshot, "web"), None);
     assert_eq!(cluster_ip(&snapshot, "mark").as_deref(), Some("10.96.0.9"));
     assert_eq!(reports.problems(), []);

@@ -5,7 +5,6 @@ mod dns;
 mod pattern;
 mod reach;
 mod replacement;
-mod selector;
 mod time;
 mod zone;
 
@@ -13,7 +12,6 @@ pub use address::{ListenAddress, ListenHost};
 pub use pattern::Pattern;
 pub use reach::Reach;
 pub use replacement::Replacement;
-pub use selector::{Requirement, Selector};
 pub use time::Ttl;
 pub use zone::Zone;
 

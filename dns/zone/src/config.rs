@@ -5,6 +5,7 @@
 
 use hickory_proto::ProtoError;
 use hickory_proto::rr::Name;
+use podway_cluster_model::label::{LabelKeys, Labels, Selector};
 use podway_cluster_model::name::{NameError, ServiceName};
 use thiserror::Error;
 
@@ -118,6 +119,7 @@ pub struct ZoneConfig {
     pods: PodMode,
     services: ServiceRules,
     namespaces: Exposure,
+    labels: Option<Selector>,
     nameserver: ServiceName,
     nameserver_key: ServiceKey,
     search_paths: Option<SearchPaths>,
@@ -142,6 +144,7 @@ impl ZoneConfig {
             pods: PodMode::default(),
             services: ServiceRules::default(),
             namespaces: Exposure::default(),
+            labels: None,
             nameserver_key: service_key(&nameserver),
             nameserver,
             search_paths: None,
@@ -226,6 +229,12 @@ impl ZoneConfig {
         Self { namespaces, ..self }
     }
 
+    /// Replaces which Services and pods have names: those whose labels are selected.
+    #[must_use]
+    pub fn with_labels(self, labels: Option<Selector>) -> Self {
+        Self { labels, ..self }
+    }
+
     /// Replaces the Service that NS records name.
     #[must_use]
     pub fn with_nameserver(self, nameserver: ServiceName) -> Self {
@@ -272,6 +281,23 @@ impl ZoneConfig {
     #[must_use]
     pub fn namespaces(&self) -> &Exposure {
         &self.namespaces
+    }
+
+    /// Whether a Service or a pod with these labels has names.
+    #[must_use]
+    pub fn selects(&self, labels: &Labels) -> bool {
+        self.labels.as_ref().is_none_or(|selector| selector.matches(labels))
+    }
+
+    /// The labels that have to be known, before it is known what has names.
+    #[must_use]
+    pub fn label_keys(&self) -> LabelKeys {
+        let of_namespaces = match &self.namespaces {
+            Exposure::All | Exposure::Only(_) => None,
+            Exposure::Labeled(selector) => Some(selector),
+        };
+        let selectors = self.labels.iter().chain(of_namespaces);
+        selectors.fold(LabelKeys::default(), |keys, selector| keys.union(&selector.keys()))
     }
 
     /// The Service that NS records name.

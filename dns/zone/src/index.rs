@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::name::{Namespace, ServiceName};
-use podway_cluster_model::snapshot::{Delta, Snapshot};
+use podway_cluster_model::node::Pod;
+use podway_cluster_model::snapshot::{Delta, ServiceEntry, Snapshot};
 use rpds::HashTrieSetSync;
 
 use crate::config::{PodMode, ZoneConfig};
@@ -18,6 +20,8 @@ use crate::table::{Keyed, Table};
 #[derive(Debug, Clone)]
 pub struct ZoneIndex {
     config: Arc<ZoneConfig>,
+    /// The labels that have to be known, if any.
+    needed_labels: Option<Arc<LabelKeys>>,
     serial: u32,
     state: State,
 }
@@ -25,7 +29,7 @@ pub struct ZoneIndex {
 /// Whether anything is known.
 #[derive(Debug, Clone)]
 enum State {
-    /// No snapshot was seen.
+    /// No snapshot was seen, or none with the labels that tell what has names.
     Unsynced,
     /// The names of the last snapshot.
     Synced(Tables),
@@ -34,9 +38,10 @@ enum State {
 /// The names of one snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tables {
-    /// Namespaces that exist and are exposed, by the wire form of their label.
+    /// Namespaces that exist and have names, by the wire form of their label.
     namespaces: HashTrieSetSync<Box<[u8]>>,
-    /// Services of exposed namespaces whose name exists if their namespace does.
+    /// Services that have a name if their namespace has: a namespace that comes to be selected, or no
+    /// more, costs one step.
     services: Table<ServiceRecords>,
     /// The same Services by the addresses that lead to them.
     pub(crate) pointers: Pointers,
@@ -51,26 +56,32 @@ impl ZoneIndex {
     /// [`Answer::NotSynced`](crate::Answer::NotSynced).
     #[must_use]
     pub fn new(config: ZoneConfig) -> Self {
-        Self { config: Arc::new(config), serial: 0, state: State::Unsynced }
+        let keys = config.label_keys();
+        let needed_labels = (keys != LabelKeys::default()).then(|| Arc::new(keys));
+        Self { config: Arc::new(config), needed_labels, serial: 0, state: State::Unsynced }
     }
 
     /// The index of `snapshot`, which differs from this one's snapshot at most by `delta`.
     ///
     /// Visits the Services, namespaces and pods of the delta and no others. From an index that is
-    /// not synced the whole snapshot is read, whatever `delta` says. The serial rises only when an
+    /// not synced the whole snapshot is read, whatever `delta` says; one without the labels that the
+    /// configuration selects by leaves it, or makes it, not synced. The serial rises only when an
     /// answer may differ, to `now_unix_seconds` where that is higher.
     #[must_use]
     pub fn update(&self, snapshot: &Snapshot, delta: &Delta, now_unix_seconds: u64) -> Self {
         let State::Synced(tables) = &self.state else {
             return self.rebuild(snapshot, now_unix_seconds);
         };
+        if !self.can_read(snapshot) {
+            return self.unread();
+        }
         let mut tables = tables.clone();
         let serial = if tables.apply(&self.config, snapshot, delta) {
             next_serial(self.serial, now_unix_seconds)
         } else {
             self.serial
         };
-        Self { config: Arc::clone(&self.config), serial, state: State::Synced(tables) }
+        Self { serial, state: State::Synced(tables), ..self.unread() }
     }
 
     /// The index of `snapshot` made from nothing; its serial follows this one's.
@@ -78,16 +89,34 @@ impl ZoneIndex {
     /// For a caller that lost track of what changed.
     #[must_use]
     pub fn rebuild(&self, snapshot: &Snapshot, now_unix_seconds: u64) -> Self {
+        if !self.can_read(snapshot) {
+            return self.unread();
+        }
         let mut tables = Tables::default();
         tables.apply(&self.config, snapshot, &Delta::everything(snapshot));
         let serial = match &self.state {
             State::Synced(before) if *before == tables => self.serial,
             State::Unsynced | State::Synced(_) => next_serial(self.serial, now_unix_seconds),
         };
-        Self { config: Arc::clone(&self.config), serial, state: State::Synced(tables) }
+        Self { serial, state: State::Synced(tables), ..self.unread() }
     }
 
-    /// Whether a snapshot was seen.
+    /// The same index with nothing in it.
+    fn unread(&self) -> Self {
+        Self {
+            config: Arc::clone(&self.config),
+            needed_labels: self.needed_labels.clone(),
+            serial: self.serial,
+            state: State::Unsynced,
+        }
+    }
+
+    /// Whether `snapshot` has the labels that tell what has names.
+    fn can_read(&self, snapshot: &Snapshot) -> bool {
+        self.needed_labels.as_ref().is_none_or(|keys| snapshot.label_keys.covers(keys))
+    }
+
+    /// Whether a snapshot was seen that tells what has names.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.tables().is_some()
@@ -144,11 +173,16 @@ impl Tables {
         let exposed = |namespace: &Namespace| config.namespaces().includes(namespace);
         let mut changed = false;
         for namespace in delta.namespaces.iter().filter(|namespace| exposed(namespace)) {
-            let exists = snapshot.namespaces.contains_key(namespace);
+            let labels = snapshot.namespaces.get(namespace);
+            let exists = labels.is_some_and(|labels| config.namespaces().selects(labels));
             changed |= self.set_namespace(namespace, exists);
         }
         for name in delta.services.iter().filter(|name| exposed(&name.namespace)) {
-            let entry = snapshot.services.get(name);
+            let selected = |entry: &&Arc<ServiceEntry>| {
+                let service = entry.service.as_ref();
+                service.is_some_and(|service| config.selects(&service.labels))
+            };
+            let entry = snapshot.services.get(name).filter(selected);
             let records =
                 entry.and_then(|entry| ServiceRecords::build(entry, config.service_rules()));
             changed |= self.set_service(name, records);
@@ -156,7 +190,8 @@ impl Tables {
         match config.pods() {
             PodMode::Verified => {
                 for name in delta.pods.iter().filter(|name| exposed(&name.namespace)) {
-                    let pod = snapshot.pods.get(name);
+                    let selected = |pod: &&Arc<Pod>| config.selects(&pod.labels);
+                    let pod = snapshot.pods.get(name).filter(selected);
                     changed |= self.pods.set(name, pod.map_or(&[], |pod| &pod.addresses));
                 }
             }

@@ -33,7 +33,7 @@ use crate::node_local::addresses::Addresses;
 use crate::node_local::{self, Keeper, Leaving, Parts, Question};
 use crate::readiness::{Guard, Readiness};
 use crate::sockets::{self, Sockets};
-use crate::source::Source;
+use crate::source::{Place, Source};
 
 /// Every part, made: sockets are open, and the dataplane follows the cluster already.
 pub(crate) struct App {
@@ -89,7 +89,8 @@ impl App {
         let doors = Doors::open(&admin).await?;
         let publisher = Publisher::new();
         let feed = publisher.feed();
-        let source = Source::start(source, &cluster.node, admin.state.as_deref(), publisher)?;
+        let place = Place { node: &cluster.node, state: admin.state.as_deref() };
+        let source = Source::start(source, place, names.labels(), publisher)?;
         let node = NodeView::bare(cluster.node.clone()).with_interfaces(proxy.interfaces.clone());
         let settings = Settings {
             policy: proxy.policy.clone(),

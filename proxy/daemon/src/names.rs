@@ -11,14 +11,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use podway_cluster_model::snapshot::Snapshot;
 use podway_cluster_watch::publish::{Subscription, View};
+use podway_cluster_watch::wanted::WantedLabels;
 use podway_dns_zone::{ZoneConfig, ZoneIndex};
+use tokio::sync::Notify;
 use tracing::debug;
 
 use crate::readiness::Guard;
 
 /// The zones that are answered.
 #[derive(Debug, Default)]
-pub(crate) struct Names(Mutex<State>);
+pub(crate) struct Names {
+    state: Mutex<State>,
+    /// What the zones select by, and the source has to know.
+    labels: WantedLabels,
+    /// Tells of each new view.
+    updated: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -29,6 +37,7 @@ struct State {
 impl Names {
     /// The zone with this configuration, which follows the cluster as long as somebody holds it.
     pub(crate) fn zone(&self, config: ZoneConfig) -> Arc<ArcSwap<ZoneIndex>> {
+        self.labels.add(&config.label_keys());
         let mut state = self.lock();
         if let Some(zone) = state.zones.iter().find(|zone| *zone.load().config() == config) {
             return Arc::clone(zone);
@@ -40,6 +49,27 @@ impl Names {
         let zone = Arc::new(ArcSwap::from_pointee(index));
         state.zones.push(Arc::clone(&zone));
         zone
+    }
+
+    /// The labels that the zones select by.
+    pub(crate) fn labels(&self) -> WantedLabels {
+        self.labels.clone()
+    }
+
+    /// Waits until every zone knows its names; before the first view that is no zone's fault.
+    pub(crate) async fn known(&self) {
+        loop {
+            let updated = self.updated.notified();
+            if self.latest().is_none() || self.are_synced() {
+                return;
+            }
+            updated.await;
+        }
+    }
+
+    /// Whether every zone knows its names.
+    fn are_synced(&self) -> bool {
+        self.lock().zones.iter().all(|zone| zone.load().is_synced())
     }
 
     /// The domain of one of the zones, if there is any.
@@ -62,12 +92,15 @@ impl Names {
         text
     }
 
-    /// Swaps in new zones for each view; `unsynced` is done after the first.
+    /// Swaps in new zones for each view; `unsynced` is done once all of them know their names.
     pub(crate) async fn follow(self: Arc<Self>, mut subscription: Subscription, unsynced: Guard) {
         let mut unsynced = Some(unsynced);
         while let Some(view) = subscription.next().await {
             self.update(&view);
-            if let Some(unsynced) = unsynced.take() {
+            self.updated.notify_waiters();
+            if self.are_synced()
+                && let Some(unsynced) = unsynced.take()
+            {
                 unsynced.done();
             }
         }
@@ -93,7 +126,7 @@ impl Names {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // What is inside is whole after each step, so a poisoned lock holds no half state.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use podway_cluster_archive::VERSION;
-use podway_cluster_model::builder::Builder;
+use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::service::ServiceKind;
 use podway_cluster_model::snapshot::Snapshot;
 use podway_cluster_watch::api::{self, ApiConfig, Timing};
 use podway_cluster_watch::disk;
 use podway_cluster_watch::publish::{NoView, Publisher};
+use podway_cluster_watch::wanted::WantedLabels;
 
 use crate::args::{SaveArgs, SnapshotCommand};
 use crate::config::{SourceConfig, resolve_source};
@@ -39,7 +40,9 @@ fn save(args: &SaveArgs) -> anyhow::Result<()> {
     let snapshot = match source {
         SourceConfig::Manifests(path) => source::load(&path)?.0,
         SourceConfig::Api { access, endpoints } => {
-            from_api(ApiConfig { access, endpoints, node, timing: Timing::default() })?
+            // Whoever looks at it later may select by any label.
+            let labels = WantedLabels::new(LabelKeys::All);
+            from_api(ApiConfig { access, endpoints, node, labels, timing: Timing::default() })?
         }
     };
     let bytes = disk::write_file(&args.file, &snapshot)?;
@@ -75,7 +78,7 @@ fn show(file: &Path) -> anyhow::Result<()> {
     let taken = Timestamp::try_from(taken).context("the time it was taken")?;
     let age = disk::age(&archive, SystemTime::now()).as_secs();
     let begin = Instant::now();
-    let (snapshot, _) = Builder::new().apply(archive.changes);
+    let snapshot = archive.into_snapshot();
     let mut out = io::stdout().lock();
     writeln!(out, "format      {VERSION}, written by {}", header.written_by)?;
     writeln!(out, "taken       {taken}, {age} s ago")?;
@@ -92,8 +95,18 @@ fn show(file: &Path) -> anyhow::Result<()> {
     let ranges = snapshot.service_cidrs.values().flat_map(|range| &range.cidrs);
     let ranges: Vec<_> = ranges.map(ToString::to_string).collect();
     writeln!(out, "ranges      {}", ranges.join(", "))?;
+    writeln!(out, "labels      {}", labels(&snapshot.label_keys))?;
     writeln!(out, "loaded in   {} ms", begin.elapsed().as_millis())?;
     Ok(())
+}
+
+/// The labels that its objects have.
+fn labels(keys: &LabelKeys) -> String {
+    match keys {
+        LabelKeys::All => "all".to_owned(),
+        LabelKeys::Only(keys) if keys.is_empty() => "none".to_owned(),
+        LabelKeys::Only(keys) => keys.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// The Services, counted by what stands for them.

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::Context;
 use jiff::Timestamp;
 use podway_cluster_archive::Archive;
-use podway_cluster_model::builder::Builder;
+use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::name::NodeName;
 use podway_cluster_model::snapshot::{Delta, Snapshot};
 use podway_cluster_watch::api::{self, ApiConfig, ApiStatus, ApiWatch, Requester, Timing};
@@ -15,6 +15,7 @@ use podway_cluster_watch::disk::{self, Keeper};
 use podway_cluster_watch::manifests::{self, ManifestWatch};
 use podway_cluster_watch::publish::Publisher;
 use podway_cluster_watch::report::Reports;
+use podway_cluster_watch::wanted::WantedLabels;
 use podway_proxy_sync::chain::Chain;
 use prometheus_client::registry::Registry;
 use tracing::{info, warn};
@@ -33,7 +34,7 @@ pub(crate) enum Source {
         _publisher: Publisher,
     },
     /// The API server.
-    Api(ApiSource),
+    Api(Box<ApiSource>),
 }
 
 /// The API server, and the last view of it on disk.
@@ -56,29 +57,45 @@ pub(crate) struct Freshness {
     restored: Option<SystemTime>,
 }
 
+/// Where a source works.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// This node.
+    pub(crate) node: &'a NodeName,
+    /// Where the last view is kept, if it is.
+    pub(crate) state: Option<&'a Path>,
+}
+
 impl Source {
-    /// Starts to follow what `config` names, on behalf of `node`; the last view is kept in `state`.
+    /// Starts to follow what `config` names, with `labels` of its objects.
     pub(crate) fn start(
         config: SourceConfig,
-        node: &NodeName,
-        state: Option<&Path>,
+        Place { node, state }: Place<'_>,
+        labels: WantedLabels,
         publisher: Publisher,
     ) -> anyhow::Result<Self> {
         match config {
             SourceConfig::Manifests(path) if path.is_file() => {
                 let (snapshot, _) = load(&path)?;
+                anyhow::ensure!(
+                    snapshot.label_keys.covers(&labels.keys()),
+                    "--manifests {}: lacks labels that the Corefile selects by; accepted: a snapshot \
+                     with all labels, as `podway snapshot save` writes it",
+                    path.display()
+                );
                 publisher.publish(&snapshot, &Delta::everything(&snapshot), Instant::now());
                 Ok(Self::Snapshot { _publisher: publisher })
             }
             SourceConfig::Manifests(folder) => {
-                Ok(Self::Manifests(manifests::spawn(&folder, publisher)?))
+                Ok(Self::Manifests(manifests::spawn(&folder, &labels, publisher)?))
             }
             SourceConfig::Api { access, endpoints } => {
                 info!(?access, endpoints = endpoints.len(), "following the API server");
                 let timing = Timing::default();
-                let config = ApiConfig { access, endpoints, node: node.clone(), timing };
+                let node = node.clone();
+                let config = ApiConfig { access, endpoints, node, labels, timing };
                 let source = ApiSource::start(config, state, publisher)?;
-                Ok(Self::Api(source))
+                Ok(Self::Api(Box::new(source)))
             }
         }
     }
@@ -135,7 +152,7 @@ impl ApiSource {
             SystemTime::now() - age
         });
         let subscription = publisher.subscribe();
-        let watch = api::spawn(config.clone(), publisher, archive.map(|archive| archive.changes))?;
+        let watch = api::spawn(config.clone(), publisher, archive)?;
         let status = watch.status();
         let keeper = state_dir.and_then(|folder| {
             let keeper = Keeper::spawn(folder, subscription, move || status.is_complete());
@@ -172,10 +189,10 @@ fn read_state(folder: &Path) -> Option<Archive> {
         .flatten()
 }
 
-/// Reads a folder of manifests, or a snapshot in a file, once.
+/// Reads a folder of manifests, with all labels, or a snapshot in a file, once.
 pub(crate) fn load(path: &Path) -> anyhow::Result<(Arc<Snapshot>, Reports)> {
     if !path.is_file() {
-        return Ok(manifests::load(path)?);
+        return Ok(manifests::load(path, LabelKeys::All)?);
     }
     anyhow::ensure!(
         disk::is_snapshot(path),
@@ -184,5 +201,29 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<(Arc<Snapshot>, Reports)> {
         path.display()
     );
     let archive = disk::read_file(path).context("the snapshot cannot be used")?;
-    Ok((Builder::new().apply(archive.changes).0, Reports::default()))
+    Ok((archive.into_snapshot(), Reports::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use podway_cluster_model::snapshot::Snapshot;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn snapshot_without_the_labels_that_are_wanted_is_refused() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("snapshot");
+        disk::write_file(&path, &Snapshot::default()).unwrap();
+        let node = NodeName::new("node-a").unwrap();
+        let start = |labels: WantedLabels| {
+            let place = Place { node: &node, state: None };
+            Source::start(SourceConfig::Manifests(path.clone()), place, labels, Publisher::new())
+        };
+        assert!(start(WantedLabels::default()).is_ok());
+        let wanted = WantedLabels::new(["team".into()].into_iter().collect());
+        let error = start(wanted).unwrap_err().to_string();
+        assert!(error.contains("lacks labels that the Corefile selects by"), "{error}");
+    }
 }

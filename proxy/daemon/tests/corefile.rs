@@ -138,6 +138,68 @@ fn corefile_is_followed_and_a_bad_one_leaves_the_last_good_one_in_force() {
     wait_for("the mended Corefile", || answer(server).0 == 12);
 }
 
+/// What is said of a name: an address, or the response code where there is none.
+fn said(name: &[u8]) -> Result<Vec<u8>, u8> {
+    let reply = ask("127.0.0.1:53", name);
+    let (rcode, answers) = (reply[3] & 0xf, reply[7]);
+    if answers == 1 { Ok(reply[reply.len() - 4..].to_vec()) } else { Err(rcode) }
+}
+
+#[test]
+fn labels_select_what_is_published_as_they_and_the_corefile_change() {
+    if !isolated("labels_select_what_is_published_as_they_and_the_corefile_change") {
+        return;
+    }
+    const WEB_NAME: &[u8] = b"\x03web\x04shop\x03svc\x07cluster\x05local\0";
+    const SHOP_NAME: &[u8] = b"\x04shop\x03svc\x07cluster\x05local\0";
+    let (published, denied) = (Ok(vec![10, 96, 0, 20]), Err(3));
+    let service = |value: &str| {
+        let named = "{name: web, namespace: shop}";
+        WEB.replace(named, &format!("{{name: web, namespace: shop, labels: {{app: {value}}}}}"))
+    };
+    let selecting = |option: &str| {
+        format!(".:53 {{\n bind 127.0.0.1\n kubernetes cluster.local {{\n {option}\n }}\n}}\n")
+    };
+    let node = Node::new();
+    node.write("all.yaml", &service("db"));
+    let mut mounted = Mounted::new(&selecting("labels app=web"));
+    let flag = format!("--corefile={}", mounted.corefile().display());
+    let mut daemon = node.start(&[&flag]);
+    daemon.wait_until_ready();
+    assert_eq!(said(WEB_NAME), denied);
+    node.write("all.yaml", &service("web"));
+    wait_for("the Service with its label", || said(WEB_NAME) == published);
+    node.write("all.yaml", &service("db"));
+    wait_for("the Service without it", || said(WEB_NAME) == denied);
+    node.write("all.yaml", &service("web"));
+    wait_for("the Service with its label again", || said(WEB_NAME) == published);
+
+    // A label that nobody wanted so far is learned before the new Corefile counts: until then the old
+    // one does, and no name is without an answer.
+    mounted.put(&selecting("namespace_labels team"));
+    wait_for("the namespace to be hidden", || {
+        let said = said(WEB_NAME);
+        assert!([&published, &denied].contains(&&said), "{said:?}");
+        said == denied
+    });
+    assert_eq!(said(SHOP_NAME), Err(3));
+    let labeled = service("web").replacen("{name: shop}", "{name: shop, labels: {team: dns}}", 1);
+    node.write("all.yaml", &labeled);
+    wait_for("the namespace with its label", || said(WEB_NAME) == published);
+    assert_eq!(said(SHOP_NAME), Err(0), "it is there, without data");
+    assert_eq!(daemon.stop("TERM").code(), Some(0), "{}", daemon.log());
+
+    // A view that was saved has all labels; one that was kept for other names may lack some.
+    let snapshot = node.state().join("saved");
+    let snapshot = snapshot.to_str().unwrap();
+    let manifests = node.manifests();
+    node::podway(&["snapshot", "save", snapshot, "--manifests", manifests]);
+    assert!(node::podway(&["snapshot", "show", snapshot]).contains("labels      all\n"));
+    let daemon = node.start_bare(&[&flag, "--manifests", snapshot]);
+    daemon.wait_until_ready();
+    assert_eq!(said(WEB_NAME), published);
+}
+
 #[test]
 fn every_mistake_in_the_corefile_ends_the_start_and_is_listed() {
     if !isolated("every_mistake_in_the_corefile_ends_the_start_and_is_listed") {

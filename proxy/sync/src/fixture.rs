@@ -65,6 +65,7 @@ pub(crate) fn service(number: u8, stack: Stack) -> Change {
         affinity: Affinity::None,
         spread: Default::default(),
         proxy: ProxyOwner::Podway,
+        labels: Default::default(),
         created_unix_seconds: None,
     })
 }

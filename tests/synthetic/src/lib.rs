@@ -89,6 +89,7 @@ impl Cluster {
             affinity: Default::default(),
             spread: Default::default(),
             proxy: Default::default(),
+            labels: Default::default(),
             created_unix_seconds: None,
         })
     }

@@ -16,7 +16,7 @@ use crate::service::{
 };
 
 use super::{
-    ALIASES, Family, LOCAL_NAMES, cluster_ip_v4, cluster_ip_v6, outside_ip, pod_ip, port,
+    ALIASES, Family, LOCAL_NAMES, cluster_ip_v4, cluster_ip_v6, labels, outside_ip, pod_ip, port,
     port_name, protocol, service_name,
 };
 
@@ -59,7 +59,8 @@ fn without_node_ports(mut service: Service) -> Service {
 fn service_of(kind: impl Strategy<Value = ServiceKind>) -> impl Strategy<Value = Service> {
     let proxy = prop_oneof![7 => Just(ProxyOwner::Podway), 1 => Just(ProxyOwner::Other)];
     let created = option::of(0..2_000_000_000_i64);
-    (service_name(), kind, service_ports(), policy(), affinity(), spread(), proxy, created)
+    let labels = labels();
+    (service_name(), kind, service_ports(), policy(), affinity(), spread(), proxy, labels, created)
         .prop_map(
             |(
                 name,
@@ -69,6 +70,7 @@ fn service_of(kind: impl Strategy<Value = ServiceKind>) -> impl Strategy<Value =
                 affinity,
                 spread,
                 proxy,
+                labels,
                 created_unix_seconds,
             )| Service {
                 name,
@@ -79,6 +81,7 @@ fn service_of(kind: impl Strategy<Value = ServiceKind>) -> impl Strategy<Value =
                 affinity,
                 spread,
                 proxy,
+                labels,
                 created_unix_seconds,
             },
         )

@@ -27,6 +27,7 @@ fn service(name: &str, address: &str) -> Service {
         affinity: Affinity::None,
         spread: Default::default(),
         proxy: ProxyOwner::Podway,
+        labels: Labels::default(),
         created_unix_seconds: None,
     }
 }
@@ -51,9 +52,12 @@ fn slice(name: &str, service: &str, addresses: &[&str]) -> EndpointSlice {
 
 /// Names of the Services in `delta`, which must name nothing else.
 fn services_only(delta: &Delta) -> Vec<String> {
-    let Delta { services, namespaces, nodes, pods, service_cidrs } = delta;
-    let others_are_empty =
-        namespaces.is_empty() && nodes.is_empty() && pods.is_empty() && service_cidrs.is_empty();
+    let Delta { services, namespaces, nodes, pods, service_cidrs, label_keys } = delta;
+    let others_are_empty = namespaces.is_empty()
+        && nodes.is_empty()
+        && pods.is_empty()
+        && service_cidrs.is_empty()
+        && !label_keys;
     assert!(others_are_empty, "{delta:?}");
     services.iter().map(|name| name.name.to_string()).collect()
 }
@@ -73,6 +77,36 @@ fn no_change_keeps_the_generation() {
     let (snapshot, delta) = builder.apply([Change::Service(service("web", "10.96.0.1"))]);
     assert!(delta.is_empty());
     assert_eq!(snapshot.generation, 1);
+}
+
+#[test]
+fn labels_that_change_are_a_change_of_their_object() {
+    let labelled =
+        |value: &str| -> Labels { [("team".into(), value.into())].into_iter().collect() };
+    let shop = Namespace::new("shop").unwrap();
+    let mut builder = Builder::new();
+    builder.apply([
+        Change::Namespace(shop.clone(), labelled("dns")),
+        Change::Service(service("web", "10.96.0.1")),
+    ]);
+    let (snapshot, delta) = builder.apply([Change::Namespace(shop.clone(), labelled("shop"))]);
+    assert_eq!(snapshot.namespaces[&shop].value("team"), Some("shop"));
+    assert_eq!(delta.namespaces, [shop].into());
+    let web = Service { labels: labelled("shop"), ..service("web", "10.96.0.1") };
+    assert_eq!(services_only(&builder.apply([Change::Service(web)]).1), ["web"]);
+}
+
+#[test]
+fn labels_that_are_kept_are_told_with_the_next_changes() {
+    let mut builder = Builder::new();
+    let keys: LabelKeys = ["team".into()].into_iter().collect();
+    builder.keep_labels(keys.clone());
+    let (snapshot, delta) = builder.apply([]);
+    assert_eq!((&snapshot.label_keys, snapshot.generation), (&keys, 1));
+    assert!(delta.label_keys && !delta.is_empty());
+    assert_eq!(Delta::everything(&snapshot), delta);
+    builder.keep_labels(keys);
+    assert!(builder.apply([]).1.is_empty(), "the same keys again");
 }
 
 #[test]
@@ -195,7 +229,7 @@ fn an_unchanged_service_is_shared_between_snapshots() {
 struct EndState {
     services: BTreeMap<ServiceName, Service>,
     slices: BTreeMap<ObjectName, EndpointSlice>,
-    namespaces: BTreeSet<Namespace>,
+    namespaces: BTreeMap<Namespace, Labels>,
     nodes: BTreeMap<NodeName, Node>,
     pods: BTreeMap<ObjectName, Pod>,
     service_cidrs: BTreeMap<LocalName, ServiceCidr>,
@@ -216,8 +250,8 @@ impl EndState {
             Change::ServiceGone(name) => drop(self.services.remove(&name)),
             Change::Slice(slice) => drop(self.slices.insert(slice.name.clone(), slice)),
             Change::SliceGone(name) => drop(self.slices.remove(&name)),
-            Change::Namespace(name) => drop(self.namespaces.replace(name)),
-            Change::NamespaceGone(name) => drop(self.namespaces.take(&name)),
+            Change::Namespace(name, labels) => drop(self.namespaces.insert(name, labels)),
+            Change::NamespaceGone(name) => drop(self.namespaces.remove(&name)),
             Change::Node(node) => drop(self.nodes.insert(node.name.clone(), node)),
             Change::NodeGone(name) => drop(self.nodes.remove(&name)),
             Change::Pod(pod) => drop(self.pods.insert(pod.name.clone(), pod)),
@@ -237,7 +271,8 @@ impl EndState {
         changes.extend(nodes.into_values().map(Change::Node));
         changes.extend(slices.into_values().map(Change::Slice));
         changes.extend(services.into_values().map(Change::Service));
-        changes.extend(namespaces.into_iter().map(Change::Namespace));
+        let namespaces = namespaces.into_iter();
+        changes.extend(namespaces.map(|(name, labels)| Change::Namespace(name, labels)));
         changes
     }
 }
@@ -266,6 +301,7 @@ fn full_comparison(before: &Snapshot, after: &Snapshot) -> Delta {
         nodes: differing(&before.nodes, &after.nodes),
         pods: differing(&before.pods, &after.pods),
         service_cidrs: differing(&before.service_cidrs, &after.service_cidrs),
+        label_keys: before.label_keys != after.label_keys,
     }
 }
 

@@ -67,6 +67,10 @@ pub(super) const fn need(kind: ObjectKind) -> Need {
     }
 }
 
+/// The kinds whose labels are kept where they are wanted.
+pub(super) const LABELED: [ObjectKind; 3] =
+    [ObjectKind::Service, ObjectKind::Namespace, ObjectKind::Pod];
+
 /// The field selector that the server applies; `node` is this node.
 pub(super) fn field_selector(kind: ObjectKind, node: &NodeName) -> Option<String> {
     match kind {

@@ -15,12 +15,13 @@ use tracing::{debug, info, warn};
 
 use crate::causes::with_causes;
 use crate::rejection::ObjectKind;
+use crate::wanted::Followed;
 
 use super::backoff;
 use super::connect::{Connector, Current};
-use super::event::{self, Event, Refusal};
+use super::event::{self, Entry, Event, Refusal};
 use super::failure::Failure;
-use super::kind::{Need, need, resource};
+use super::kind::{LABELED, Need, need, resource};
 use super::lines::Lines;
 use super::query::Query;
 use super::request::{Asker, Stream};
@@ -88,6 +89,8 @@ pub(super) struct Reflector {
     inbox: mpsc::Sender<Heard>,
     status: ApiStatus,
     timing: Timing,
+    /// Which labels are kept of what is heard.
+    labels: Followed,
     manner: Manner,
     /// The version that is known; `None` before the first list, and after a version was forgotten.
     version: Option<String>,
@@ -99,6 +102,7 @@ pub(super) struct Reflector {
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) node: NodeName,
+    pub(super) labels: Followed,
     pub(super) connector: Arc<Connector>,
     pub(super) inbox: mpsc::Sender<Heard>,
     pub(super) status: ApiStatus,
@@ -108,7 +112,7 @@ pub(super) struct Shared {
 impl Reflector {
     /// A reflector that has heard nothing.
     pub(super) fn new(kind: ObjectKind, shared: Shared) -> Self {
-        let Shared { node, connector, inbox, status, timing } = shared;
+        let Shared { node, labels, connector, inbox, status, timing } = shared;
         let asker = Asker { kind, node, answer: timing.answer };
         Self {
             kind,
@@ -117,6 +121,7 @@ impl Reflector {
             inbox,
             status,
             timing,
+            labels,
             manner: Manner::Streamed,
             version: None,
             failures: 0,
@@ -127,7 +132,13 @@ impl Reflector {
     pub(super) async fn run(mut self) {
         loop {
             let began = Instant::now();
-            let wait = match self.session().await {
+            let Some(ended) = self.session_until_more_is_wanted().await else {
+                self.status.ended(self.kind);
+                debug!(kind = %self.kind, "more labels are wanted; listing anew");
+                self.version = None;
+                continue;
+            };
+            let wait = match ended {
                 Ok(()) => {
                     self.status.ended(self.kind);
                     debug!(kind = %self.kind, version = self.version, "watch ended; it is resumed");
@@ -138,6 +149,22 @@ impl Reflector {
             };
             sleep(wait).await;
         }
+    }
+
+    /// One list or watch; `None` where it was given up, since it does not tell all that is wanted.
+    async fn session_until_more_is_wanted(&mut self) -> Option<Result<(), Failure>> {
+        if !LABELED.contains(&self.kind) {
+            return Some(self.session().await);
+        }
+        let mut labels = self.labels.clone();
+        let ended = tokio::select! {
+            biased;
+            () = labels.changed() => None,
+            ended = self.session() => Some(ended),
+        };
+        // What came to be wanted while the session ended means a new list too.
+        let more = self.labels.look();
+        ended.filter(|_| !more)
     }
 
     /// One list or watch, from the request to the end of the answer.
@@ -161,7 +188,7 @@ impl Reflector {
     /// Lists page by page.
     async fn list(&mut self, current: &Current) -> Result<(), Failure> {
         self.status.began(self.kind, &current.endpoint, true);
-        self.tell(Input::ListBegins).await?;
+        self.tell(self.list_begins()).await?;
         let mut token = None;
         loop {
             let query = Query::Page { token: token.as_deref() };
@@ -171,7 +198,7 @@ impl Reflector {
             drop(content);
             self.status.heard(self.kind);
             for entry in page.entries {
-                self.tell(Input::Object(Box::new(entry))).await?;
+                self.tell_object(entry).await?;
             }
             token = page.next;
             if token.is_none() {
@@ -196,7 +223,7 @@ impl Reflector {
         self.status.began(self.kind, &current.endpoint, listing);
         self.status.heard(self.kind);
         if listing {
-            self.tell(Input::ListBegins).await?;
+            self.tell(self.list_begins()).await?;
         }
         let (mut lines, mut events) = (Lines::default(), Vec::new());
         loop {
@@ -233,7 +260,7 @@ impl Reflector {
     async fn take(&mut self, event: Event, listing: &mut bool) -> Result<(), Failure> {
         match event {
             Event::Object { entry, version } => {
-                self.tell(Input::Object(Box::new(entry))).await?;
+                self.tell_object(entry).await?;
                 if !*listing {
                     self.version = Some(version);
                     self.failures = 0;
@@ -256,6 +283,18 @@ impl Reflector {
             Event::Failure(refusal) => return Err(Failure::refused(refusal)),
         }
         Ok(())
+    }
+
+    fn list_begins(&self) -> Input {
+        Input::ListBegins { labels: self.labels.keys().clone() }
+    }
+
+    /// Passes an object on, with those of its labels that are wanted.
+    async fn tell_object(&self, mut entry: Entry) -> Result<(), Failure> {
+        if let Some(change) = &mut entry.change {
+            change.retain_labels(self.labels.keys());
+        }
+        self.tell(Input::Object(Box::new(entry))).await
     }
 
     async fn tell(&self, input: Input) -> Result<(), Failure> {

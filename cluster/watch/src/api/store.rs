@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use podway_cluster_model::builder::{Builder, Change};
 use podway_cluster_model::intern::Interner;
+use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::name::ServiceName;
 use podway_cluster_model::snapshot::{Delta, Snapshot};
 
@@ -18,6 +19,7 @@ use crate::rejection::ObjectKind;
 use crate::report::{Problem, Update};
 
 use super::event::Entry;
+use super::kind::LABELED;
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +28,10 @@ mod tests;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Input {
     /// All objects of the kind follow.
-    ListBegins,
+    ListBegins {
+        /// Which of their labels they have.
+        labels: LabelKeys,
+    },
     /// An object is this now, or gone.
     Object(Box<Entry>),
     /// All objects of the kind were sent.
@@ -72,6 +77,8 @@ pub(crate) struct Store {
 struct Standing {
     /// Whether it was listed once.
     listed: bool,
+    /// Which labels the objects of that list had.
+    labels: LabelKeys,
     /// The objects of a list that has not ended.
     seen: Option<Seen>,
 }
@@ -79,6 +86,7 @@ struct Standing {
 /// What a list has had so far.
 #[derive(Debug, Default)]
 struct Seen {
+    labels: LabelKeys,
     objects: HashSet<ObjectKey>,
     /// Names of those that have problems.
     faulty: HashSet<String>,
@@ -101,8 +109,12 @@ impl Default for Store {
 
 impl Store {
     /// A store that begins with what an earlier run knew; the view is not complete by that.
-    pub(crate) fn restored(changes: impl IntoIterator<Item = Change>) -> (Self, Arc<Snapshot>) {
+    pub(crate) fn restored(
+        labels: LabelKeys,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> (Self, Arc<Snapshot>) {
         let mut store = Self::default();
+        store.builder.keep_labels(labels);
         let interner = &mut store.interner;
         let changes = changes.into_iter().map(|mut change| {
             interner.change(&mut change);
@@ -142,7 +154,9 @@ impl Store {
 
     fn take(&mut self, kind: ObjectKind, input: Input, gathered: &mut Gathered) {
         match input {
-            Input::ListBegins => self.standing(kind).seen = Some(Seen::default()),
+            Input::ListBegins { labels } => {
+                self.standing(kind).seen = Some(Seen { labels, ..Seen::default() });
+            }
             Input::Object(entry) => self.take_object(kind, *entry, gathered),
             Input::ListEnds => {
                 self.standing(kind).listed = true;
@@ -151,12 +165,17 @@ impl Store {
                 }
                 if let Some(seen) = self.standing(kind).seen.take() {
                     self.forget_unseen(kind, &seen, gathered);
+                    self.standing(kind).labels = seen.labels;
+                    self.note_labels();
                 }
             }
             Input::Unavailable { reason } => {
                 let standing = self.standing(kind);
                 standing.seen = None;
                 standing.listed = true;
+                // Of no object everything is known.
+                standing.labels = LabelKeys::All;
+                self.note_labels();
                 let problem = Problem::Unavailable { kind, reason };
                 if self.unavailable.get(&kind) != Some(&problem) {
                     gathered.update.appeared.insert(problem.clone());
@@ -168,6 +187,16 @@ impl Store {
 
     fn standing(&mut self, kind: ObjectKind) -> &mut Standing {
         self.kinds.entry(kind).or_default()
+    }
+
+    /// Says which labels are known of every object, once every kind that has them was listed.
+    fn note_labels(&mut self) {
+        let standings = LABELED.iter().filter_map(|kind| self.kinds.get(kind));
+        if standings.clone().all(|standing| standing.listed) {
+            let known = standings
+                .fold(LabelKeys::All, |known, standing| known.intersection(&standing.labels));
+            self.builder.keep_labels(known);
+        }
     }
 
     fn take_object(&mut self, kind: ObjectKind, entry: Entry, gathered: &mut Gathered) {

@@ -13,10 +13,13 @@ use crate::path::{Fault, Path};
 use crate::rejection::{Reason, quotable};
 
 use super::address::{self, Use};
-use super::{Checker, one_of_each_family};
+use super::{Checker, labels, one_of_each_family};
 
 /// Taint that the cluster autoscaler puts on a node before it removes it (KEP-3836).
 const TO_BE_DELETED_TAINT: &str = "ToBeDeletedByClusterAutoscaler";
+
+/// Label that says which zone a Node is in.
+const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
 /// Converts a Node.
 pub(super) fn convert_node<I>(object: Object<I>, checker: &mut Checker) -> Result<Node, Fault> {
@@ -26,8 +29,8 @@ pub(super) fn convert_node<I>(object: Object<I>, checker: &mut Checker) -> Resul
     let spec = checker.keep(object.spec.or_default(spec_path)).unwrap_or_default();
     let status = checker.keep(object.status.or_default(Path::root("status"))).unwrap_or_default();
     let labels_path = metadata_path.field("labels");
-    let labels = checker.keep(metadata.labels.or_default(labels_path)).unwrap_or_default();
-    let zone = labels.zone.non_empty(labels_path.label("topology.kubernetes.io/zone"));
+    let mut labels = checker.keep(metadata.labels.or_default(labels_path)).unwrap_or_default();
+    let zone = labels.take(ZONE_LABEL).non_empty(labels_path.label(ZONE_LABEL));
     let zone = checker.keep(zone).flatten().map(Arc::from);
     let leaving =
         metadata.deletion_timestamp.is_present() | has_deletion_taint(spec.taints, checker);
@@ -91,6 +94,8 @@ pub(super) fn convert_pod<I>(object: Object<I>, checker: &mut Checker) -> Result
     let (metadata_path, spec_path) = (Path::root("metadata"), Path::root("spec"));
     let mut metadata = object.metadata.required(metadata_path)?;
     let annotations = std::mem::take(&mut metadata.annotations);
+    let labels = std::mem::take(&mut metadata.labels).or_default(metadata_path.field("labels"));
+    let labels = labels::convert(checker.keep(labels).unwrap_or_default(), checker);
     let name = metadata.qualified(metadata_path, |namespace, name| {
         Ok(ObjectName { namespace, name: LocalName::new(name)? })
     })?;
@@ -105,6 +110,7 @@ pub(super) fn convert_pod<I>(object: Object<I>, checker: &mut Checker) -> Result
         addresses: pod_addresses(status, checker),
         host_network: checker.keep(host_network).unwrap_or_default(),
         sockets: sockets(annotations, checker),
+        labels,
     })
 }
 

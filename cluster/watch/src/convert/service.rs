@@ -18,13 +18,17 @@ use super::address::{self, Use};
 use super::external::external;
 use super::slice::protocol;
 use super::spread::spread;
-use super::{Checker, one_of_each_family};
+use super::{Checker, labels, one_of_each_family};
 
 /// Value of `clusterIP` for a headless Service.
 const NO_CLUSTER_IP: &str = "None";
 
 /// Session affinity timeout unless the object has one (API default).
 const DEFAULT_AFFINITY_TIMEOUT: Duration = Duration::from_secs(10_800);
+
+/// Labels of a Service that another proxy takes care of, or none.
+const OTHER_PROXY_LABELS: [&str; 2] =
+    ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"];
 
 /// Longest session affinity timeout (API validation): a day.
 const MAX_AFFINITY_SECONDS: i64 = 86_400;
@@ -50,7 +54,10 @@ pub(super) fn convert<I>(object: Object<I>, checker: &mut Checker) -> Result<Ser
     let kind = kind(&mut spec, service_type)?;
     let created_unix_seconds = checker.keep(created(&mut metadata)).flatten();
     let spread = spread(std::mem::take(&mut metadata.annotations), checker);
-    let proxy = proxy_owner(metadata, checker);
+    let labels = checker.keep(metadata.labels.or_default(metadata_path.field("labels")));
+    let labels = labels.unwrap_or_default();
+    let proxy = proxy_owner(&labels);
+    let labels = labels::convert(labels, checker);
     let ports = ports(std::mem::take(&mut spec.ports), &kind, checker);
     let affinity = affinity(&mut spec, checker);
     let internal = std::mem::take(&mut spec.internal_traffic_policy);
@@ -68,6 +75,7 @@ pub(super) fn convert<I>(object: Object<I>, checker: &mut Checker) -> Result<Ser
         affinity,
         spread,
         proxy,
+        labels,
         created_unix_seconds,
     })
 }
@@ -159,11 +167,8 @@ fn created(metadata: &mut Metadata) -> Result<Option<i64>, Fault> {
 }
 
 /// Another proxy's Service carries one of two labels; their values have no meaning.
-fn proxy_owner(metadata: Metadata, checker: &mut Checker) -> ProxyOwner {
-    let parent = Path::root("metadata");
-    let labels = metadata.labels.or_default(parent.field("labels"));
-    let Labels { service_proxy_name, headless, .. } = checker.keep(labels).unwrap_or_default();
-    if service_proxy_name.is_present() || headless.is_present() {
+fn proxy_owner(labels: &Labels) -> ProxyOwner {
+    if OTHER_PROXY_LABELS.into_iter().any(|label| labels.has(label)) {
         ProxyOwner::Other
     } else {
         ProxyOwner::Podway

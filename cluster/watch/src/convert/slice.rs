@@ -49,7 +49,7 @@ fn service(labels: Field<Labels>, namespace: &Namespace) -> Result<ServiceName, 
     let metadata = Path::root("metadata");
     let labels_path = metadata.field("labels");
     let path = labels_path.label(SERVICE_NAME_LABEL);
-    let text = labels.or_default(labels_path)?.service_name.non_empty(path)?;
+    let text = labels.or_default(labels_path)?.take(SERVICE_NAME_LABEL).non_empty(path)?;
     let text = text.ok_or_else(|| path.fault(Reason::NoService))?;
     let name = Hostname::new(&text).map_err(|error| path.fault(error))?;
     Ok(ServiceName { namespace: namespace.clone(), name })

@@ -47,11 +47,24 @@ fn an_object_without_kind_is_ignored() {
 }
 
 #[test]
-fn a_namespace_is_its_name() {
+fn a_namespace_is_its_name_and_labels() {
     let (change, rejections) =
         converted("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n");
-    assert_eq!(change, Some(Change::Namespace(Namespace::new("shop").unwrap())));
+    let named = |labels: &[(&str, &str)]| {
+        let own = [("kubernetes.io/metadata.name", "shop")];
+        let labels = labels.iter().chain(&own);
+        let labels = labels.map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        Some(Change::Namespace(Namespace::new("shop").unwrap(), labels))
+    };
+    assert_eq!(change, named(&[]), "the API server adds the name to the labels");
     assert!(rejections.is_empty());
+    let (change, rejections) = converted(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {team: dns, old: 1, \
+         none: null}}\n",
+    );
+    assert_eq!(change, named(&[("team", "dns")]));
+    let expected = "namespace shop: metadata.labels[old]: 1 is not a text";
+    assert_eq!(rejections, [expected]);
 }
 
 #[test]

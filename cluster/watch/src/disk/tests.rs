@@ -2,19 +2,24 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use podway_cluster_model::builder::{Builder, Change};
+use podway_cluster_model::label::Labels;
 use podway_cluster_model::name::Namespace;
 use tempfile::TempDir;
 
 use super::*;
 use crate::publish::Publisher;
 
+fn namespace(name: &str) -> Change {
+    Change::Namespace(Namespace::new(name).unwrap(), Labels::default())
+}
+
 fn snapshot(namespaces: &[&str]) -> Arc<Snapshot> {
-    let changes = namespaces.iter().map(|name| Change::Namespace(Namespace::new(name).unwrap()));
+    let changes = namespaces.iter().map(|name| namespace(name));
     Builder::new().apply(changes).0
 }
 
 fn namespaces(archive: Archive) -> usize {
-    Builder::new().apply(archive.changes).0.namespaces.size()
+    archive.into_snapshot().namespaces.size()
 }
 
 #[test]
@@ -30,8 +35,9 @@ fn files_that_are_no_snapshot_are_named_with_the_reason() {
     let path = folder.path().join("snapshot");
     for (content, reason) in [
         (&b"{}"[..], "is no snapshot of podway"),
-        (b"PODWAY\x1aS\x63\x00", "has format version 99, and this podway reads version 2"),
-        (b"PODWAY\x1aS\x02\x00abc", "is cut off or malformed"),
+        (b"PODWAY\x1aS\x63\x00", "has format version 99, and this podway reads version 3"),
+        (b"PODWAY\x1aS\x02\x00abc", "has format version 2, and this podway reads version 3"),
+        (b"PODWAY\x1aS\x03\x00abc", "is cut off or malformed"),
     ] {
         fs::write(&path, content).unwrap();
         let error = read(folder.path()).unwrap_err().to_string();
@@ -66,7 +72,7 @@ fn only_live_views_are_kept_and_the_last_one_before_the_end() {
     let keeper = Keeper::spawn(&folder, subscription, is_live).unwrap();
     let mut builder = Builder::new();
     let mut publish = |name: &str| {
-        let (snapshot, delta) = builder.apply([Change::Namespace(Namespace::new(name).unwrap())]);
+        let (snapshot, delta) = builder.apply([namespace(name)]);
         publisher.publish(&snapshot, &delta, Instant::now());
     };
     live.store(true, Ordering::SeqCst);

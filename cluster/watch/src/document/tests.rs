@@ -1,4 +1,5 @@
 use super::*;
+use crate::key::ObjectKey;
 
 const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
 
@@ -7,7 +8,7 @@ fn described(conversions: Result<Vec<Conversion>, ParseFault>) -> Vec<String> {
     let describe = |conversion: Conversion| match conversion {
         Conversion::Read { change, rejections } => {
             assert_eq!(rejections, []);
-            format!("{:?}", change.unwrap())
+            format!("{:?}", ObjectKey::of(&change.unwrap()))
         }
         Conversion::Ignored { kind } => format!("ignored {kind}"),
     };

@@ -103,6 +103,11 @@ impl Folder {
         Ok(names)
     }
 
+    /// Forgets how files were, so that every one is read again.
+    pub(super) fn forget(&mut self) {
+        self.stamps.clear();
+    }
+
     /// Reads a file, if it is not as it was when last read; symbolic links are followed.
     pub(super) fn read_if_changed(&mut self, name: &FileName) -> Option<Edit> {
         let metadata = fs::metadata(self.path.join(&**name));

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use podway_cluster_model::builder::Builder;
+use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::snapshot::Snapshot;
 use thiserror::Error;
 use tracing::{debug, info};
@@ -21,6 +22,7 @@ use tracing::{debug, info};
 use crate::causes::with_causes;
 use crate::publish::Publisher;
 use crate::report::{Problem, Reports, Update};
+use crate::wanted::{Followed, WantedLabels};
 
 use super::folder::{Folder, FolderError, Identity};
 use super::settle::{Due, Happening, Settle};
@@ -31,7 +33,8 @@ const RETRY_TIME: Duration = Duration::from_millis(50);
 
 /// How often the folder is checked to be the one that is followed.
 ///
-/// 1 s: a changed symbolic link or mount is the only thing that events do not tell at once.
+/// 1 s: a changed symbolic link or mount, and labels that come to be wanted, are the only things that
+/// events do not tell at once.
 const CHECK_TIME: Duration = Duration::from_secs(1);
 
 /// Name that the kubelet renames when it replaces all files of a ConfigMap or Secret volume at once.
@@ -75,18 +78,21 @@ enum Message {
     Stop,
 }
 
-/// Reads the folder once.
+/// Reads the folder once; objects keep their labels with one of these keys.
 ///
 /// # Errors
 /// [`FolderError`]: the folder cannot be read. What is wrong with a file stands in the reports.
-pub fn load(folder: &Path) -> Result<(Arc<Snapshot>, Reports), FolderError> {
+pub fn load(folder: &Path, labels: LabelKeys) -> Result<(Arc<Snapshot>, Reports), FolderError> {
     let mut folder = Folder::new(folder);
     folder.identity()?;
     let mut manifests = Manifests::default();
+    manifests.keep_labels(labels.clone());
     let outcome = manifests.apply(scan(&mut folder, &manifests)?);
     let reports = Reports::default();
     reports.record(outcome.update, manifests.ignored());
-    Ok((Builder::new().apply(outcome.changes).0, reports))
+    let mut builder = Builder::new();
+    builder.keep_labels(labels);
+    Ok((builder.apply(outcome.changes).0, reports))
 }
 
 /// Reads the folder, publishes what it says, and goes on following it on a thread of its own.
@@ -96,10 +102,15 @@ pub fn load(folder: &Path) -> Result<(Arc<Snapshot>, Reports), FolderError> {
 /// # Errors
 /// [`FollowError`]: the folder is not there or cannot be followed. What is wrong with a file is no
 /// error; it stands in the reports.
-pub fn spawn(folder: &Path, publisher: Publisher) -> Result<ManifestWatch, FollowError> {
+pub fn spawn(
+    folder: &Path,
+    labels: &WantedLabels,
+    publisher: Publisher,
+) -> Result<ManifestWatch, FollowError> {
     let (inbox, messages) = channel();
     let reports = Reports::default();
-    let mut follower = Follower::new(folder, publisher, reports.clone(), inbox.clone());
+    let labels = labels.follow();
+    let mut follower = Follower::new(folder, labels, (publisher, reports.clone()), inbox.clone());
     follower.start()?;
     let thread = thread::Builder::new()
         .name("manifests".to_owned())
@@ -128,6 +139,8 @@ impl Drop for ManifestWatch {
 /// The state of the thread.
 struct Follower {
     folder: Folder,
+    /// Which labels are kept.
+    labels: Followed,
     manifests: Manifests,
     builder: Builder,
     publisher: Publisher,
@@ -135,7 +148,7 @@ struct Follower {
     settle: Settle,
     /// Where a watcher sends what it sees.
     inbox: Sender<Message>,
-    followed: Option<Followed>,
+    followed: Option<FollowedFolder>,
     /// What is wrong with the folder, while something is.
     problem: Option<Problem>,
     /// Since when all files wait to be looked at.
@@ -143,16 +156,22 @@ struct Follower {
 }
 
 /// The folder that events come from.
-struct Followed {
+struct FollowedFolder {
     identity: Identity,
     /// Ends when dropped.
     _watcher: RecommendedWatcher,
 }
 
 impl Follower {
-    fn new(folder: &Path, publisher: Publisher, reports: Reports, inbox: Sender<Message>) -> Self {
+    fn new(
+        folder: &Path,
+        labels: Followed,
+        (publisher, reports): (Publisher, Reports),
+        inbox: Sender<Message>,
+    ) -> Self {
         Self {
             folder: Folder::new(folder),
+            labels,
             manifests: Manifests::default(),
             builder: Builder::new(),
             publisher,
@@ -169,6 +188,8 @@ impl Follower {
     fn start(&mut self) -> Result<(), FollowError> {
         let now = Instant::now();
         self.followed = Some(self.follow()?);
+        self.keep_labels();
+        self.builder.keep_labels(self.labels.keys().clone());
         let edits = scan(&mut self.folder, &self.manifests)?;
         self.apply(edits, now);
         Ok(())
@@ -190,8 +211,21 @@ impl Follower {
                 }
             }
             self.check_folder();
+            if self.labels.look() {
+                self.keep_labels();
+                self.folder.forget();
+                self.rescan.get_or_insert_with(Instant::now);
+            }
             self.read_due();
         }
+    }
+
+    /// Has what is read from now on keep the labels that are wanted.
+    ///
+    /// Objects of a file that cannot be read again are without those that are new, as if they did
+    /// not have them, until it can.
+    fn keep_labels(&mut self) {
+        self.manifests.keep_labels(self.labels.keys().clone());
     }
 
     /// How long nothing is to do unless a message comes.
@@ -252,7 +286,7 @@ impl Follower {
     }
 
     /// Starts to get events of the folder that stands at the path.
-    fn follow(&self) -> Result<Followed, FollowError> {
+    fn follow(&self) -> Result<FollowedFolder, FollowError> {
         let identity = self.folder.identity()?;
         let inbox = self.inbox.clone();
         let handler = move |result: notify::Result<Event>| {
@@ -269,7 +303,7 @@ impl Follower {
         let watch = |source| FollowError::Watch { folder: path.to_owned(), source };
         let mut watcher = notify::recommended_watcher(handler).map_err(watch)?;
         watcher.watch(path, RecursiveMode::NonRecursive).map_err(watch)?;
-        Ok(Followed { identity, _watcher: watcher })
+        Ok(FollowedFolder { identity, _watcher: watcher })
     }
 
     /// Reads what is due and publishes what it changed.
@@ -282,6 +316,7 @@ impl Follower {
                 Ok(edits) => {
                     self.rescan = None;
                     self.report_folder_found();
+                    self.builder.keep_labels(self.labels.keys().clone());
                     self.apply(edits, first_seen);
                 }
                 Err(error) => {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use podway_cluster_model::builder::Change;
 use podway_cluster_model::name::Namespace;
 
+use crate::convert::labels::of_bare_namespace;
 use crate::key::ObjectKey;
 
 /// How many objects prove each namespace.
@@ -20,7 +21,18 @@ impl Namespaces {
         let namespace = key.namespace()?;
         let proofs = self.0.entry(namespace.clone()).or_default();
         *proofs += 1;
-        (*proofs == 1).then(|| Change::Namespace(namespace.clone()))
+        if *proofs == 1 { self.bare(namespace) } else { None }
+    }
+
+    /// All that exist, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Namespace> {
+        self.0.keys()
+    }
+
+    /// The namespace as it is without an object of its own; `None` where it does not exist.
+    pub(super) fn bare(&self, namespace: &Namespace) -> Option<Change> {
+        let exists = self.0.contains_key(namespace);
+        exists.then(|| Change::Namespace(namespace.clone(), of_bare_namespace(namespace)))
     }
 
     /// Takes in that the object `key` went; gives the namespace that went with it.

@@ -84,6 +84,46 @@ fn a_file_gives_its_objects_and_takes_them_along() {
 }
 
 #[test]
+fn objects_keep_the_labels_that_are_wanted() {
+    const SHOP: &str = "---\napiVersion: v1\nkind: Namespace\n\
+                        metadata: {name: shop, labels: {team: dns, stage: test}}\n";
+    const NAME: &str = "kubernetes.io/metadata.name";
+    let keys = |texts: &[&str]| -> LabelKeys { texts.iter().map(|text| (*text).into()).collect() };
+    let shop = Namespace::new("shop").unwrap();
+    let labels = |source: &Source| -> Vec<(String, String)> {
+        let labels = source.snapshot.namespaces.get(&shop).unwrap();
+        labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    };
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let web = service("web", "10.96.0.1");
+    let mut source = Source::default();
+    source.put("a.yaml", &(web.clone() + SHOP));
+    assert_eq!(labels(&source), []);
+    source.manifests.keep_labels(keys(&["team", NAME]));
+    source.put("a.yaml", &(web.clone() + SHOP));
+    assert_eq!(labels(&source), [pair(NAME, "shop"), pair("team", "dns")]);
+    source.put("a.yaml", &(web.clone() + &SHOP.replace("dns", "web")));
+    assert_eq!(labels(&source), [pair(NAME, "shop"), pair("team", "web")]);
+    assert_eq!(source.delta.namespaces.len(), 1);
+
+    // The object goes, and what is in the namespace still proves it.
+    source.put("a.yaml", &web);
+    assert_eq!(labels(&source), [pair(NAME, "shop")]);
+    source.put("b.yaml", SHOP);
+    assert_eq!(labels(&source), [pair(NAME, "shop"), pair("team", "dns")]);
+    source.remove("b.yaml");
+    assert_eq!(labels(&source), [pair(NAME, "shop")]);
+
+    // A namespace without an object has its name for a label as soon as that is wanted.
+    let mut source = Source::default();
+    source.put("a.yaml", &web);
+    assert_eq!(labels(&source), []);
+    source.manifests.keep_labels(keys(&[NAME]));
+    source.put("a.yaml", &web);
+    assert_eq!(labels(&source), [pair(NAME, "shop")]);
+}
+
+#[test]
 fn an_object_proves_its_namespace_as_long_as_it_is_there() {
     const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
     const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: dev}\n";

@@ -1,6 +1,7 @@
 use std::thread;
 
 use podway_cluster_model::builder::{Builder, Change};
+use podway_cluster_model::label::Labels;
 use podway_cluster_model::name::Namespace;
 
 use super::*;
@@ -25,7 +26,8 @@ impl Source {
 
     fn add(&mut self, name: &str) -> Instant {
         let now = Instant::now();
-        let (snapshot, delta) = self.builder.apply([Change::Namespace(namespace(name))]);
+        let (snapshot, delta) =
+            self.builder.apply([Change::Namespace(namespace(name), Labels::default())]);
         self.publisher.publish(&snapshot, &delta, now);
         now
     }

@@ -5,6 +5,7 @@ mod api;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use podway_cluster_model::label::Selector;
 use podway_cluster_model::name::Namespace;
 
 use super::{Directive, Effects, joined};
@@ -12,7 +13,7 @@ use crate::line::{Line, Scope, number, one_of};
 use api::Access;
 pub use api::{ApiAccess, ApiLimits};
 
-use crate::value::{Reach, Refusal, Selector, Ttl, Zone, duration, shown};
+use crate::value::{Reach, Refusal, Ttl, Zone, duration, shown};
 
 /// `kubernetes`: names of Services, endpoints and pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub enum NamespaceSelection {
     /// These.
     Only(BTreeSet<Namespace>),
     /// Those with labels.
-    Labelled(Selector),
+    Labeled(Selector),
 }
 
 /// Which names `<address>.<namespace>.pod.<zone>` exist.
@@ -178,7 +179,7 @@ impl Directive for Kubernetes {
             NamespaceSelection::Only(only) => {
                 say.line(format!("only the namespaces {} have names", joined(only)));
             }
-            NamespaceSelection::Labelled(selector) => {
+            NamespaceSelection::Labeled(selector) => {
                 say.line(format!("only namespaces with the labels {selector} have names"));
             }
         }
@@ -228,7 +229,7 @@ impl Kubernetes {
             }
             "namespace_labels" => {
                 if let Some(selector) = selector(&mut line) {
-                    self.select(&line, NamespaceSelection::Labelled(selector));
+                    self.select(&line, NamespaceSelection::Labeled(selector));
                 }
                 line.end();
             }
@@ -262,14 +263,14 @@ impl Kubernetes {
 
     /// Selects namespaces, by one of both ways only.
     fn select(&mut self, line: &Line<'_>, selection: NamespaceSelection) {
-        use NamespaceSelection::{All, Labelled, Only};
+        use NamespaceSelection::{All, Labeled, Only};
         match (&mut self.namespaces, selection) {
             (Only(names), Only(more)) => names.extend(more),
-            (Only(_), Labelled(_)) | (Labelled(_), Only(_)) => {
+            (Only(_), Labeled(_)) | (Labeled(_), Only(_)) => {
                 let problem = "namespaces and namespace_labels do not go together";
                 line.fault(line.name(), problem, "either of both");
             }
-            (All | Labelled(_), selection) | (Only(_), selection @ All) => {
+            (All | Labeled(_), selection) | (Only(_), selection @ All) => {
                 self.namespaces = selection;
             }
         }
@@ -312,5 +313,7 @@ fn selector(line: &mut Line<'_>) -> Option<Selector> {
     let words = line.need_rest("selector");
     let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
     let text = texts.join(" ");
-    line.check("selector", words.first()?, |_| Selector::parse(&text))
+    line.check("selector", words.first()?, |_| {
+        Selector::parse(&text).map_err(|error| Refusal::new(error.to_string(), Selector::FORM))
+    })
 }

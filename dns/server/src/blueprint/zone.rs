@@ -34,15 +34,8 @@ pub(super) fn config(
 
 /// Names what is not served.
 fn refuse(kubernetes: &Kubernetes, place: &Place, reports: &Reports) {
-    let Kubernetes { api, limits, namespaces, labels, multicluster, startup_timeout, .. } =
-        kubernetes;
+    let Kubernetes { api, limits, multicluster, startup_timeout, .. } = kubernetes;
     let unserved = |option: &str| reports.unserved(place, &format!("kubernetes: {option}"), "");
-    if matches!(namespaces, NamespaceSelection::Labelled(_)) {
-        unserved("namespace_labels");
-    }
-    if labels.is_some() {
-        unserved("labels");
-    }
     if !multicluster.is_empty() {
         unserved("multicluster");
     }
@@ -94,9 +87,11 @@ fn convert(kubernetes: &Kubernetes) -> Result<Option<ZoneConfig>, ConfigError> {
         })
         .with_service_rules(rules(kubernetes))
         .with_namespaces(match &kubernetes.namespaces {
+            NamespaceSelection::All => Exposure::All,
             NamespaceSelection::Only(names) => Exposure::Only(names.clone()),
-            NamespaceSelection::All | NamespaceSelection::Labelled(_) => Exposure::All,
-        });
+            NamespaceSelection::Labeled(selector) => Exposure::Labeled(selector.clone()),
+        })
+        .with_labels(kubernetes.labels.clone());
     Ok(Some(config))
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use podway_cluster_model::label::{Labels, Selector};
 use podway_cluster_model::name::Namespace;
 
 /// Which names `<address>.<namespace>.pod.<zone>` exist.
@@ -89,15 +90,26 @@ pub enum Exposure {
     All,
     /// Those listed, when they exist.
     Only(BTreeSet<Namespace>),
+    /// Those whose labels are selected, when they exist.
+    Labeled(Selector),
 }
 
 impl Exposure {
-    /// Whether names of `namespace` may exist.
+    /// Whether names of `namespace` may exist, whatever its labels.
     #[must_use]
     pub fn includes(&self, namespace: &Namespace) -> bool {
         match self {
-            Self::All => true,
+            Self::All | Self::Labeled(_) => true,
             Self::Only(listed) => listed.contains(namespace),
+        }
+    }
+
+    /// Whether a namespace with these labels has names, if it may have any.
+    #[must_use]
+    pub fn selects(&self, labels: &Labels) -> bool {
+        match self {
+            Self::All | Self::Only(_) => true,
+            Self::Labeled(selector) => selector.matches(labels),
         }
     }
 }

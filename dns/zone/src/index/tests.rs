@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hickory_proto::rr::{Name, RecordType};
 use podway_cluster_model::builder::{Builder, Change};
 use podway_cluster_model::endpoint::{Condition, Endpoint};
+use podway_cluster_model::label::Selector;
 use podway_cluster_model::name::{Namespace, ObjectName};
 use podway_cluster_model::port::Protocol;
 use podway_cluster_model::service::ServiceKind;
@@ -16,11 +17,13 @@ use crate::answer::{Answer, answer};
 use crate::config::{Exposure, PodNames};
 use crate::direct::rendered::rendered;
 use crate::fixture::{
-    NOW, cluster, cluster_ip, config, endpoint, named, namespace, of_pod, pod, service,
-    service_name, shown, slice, unready,
+    NOW, cluster, cluster_ip, config, endpoint, labeled, labeled_namespace, named, namespace,
+    of_pod, pod, service, service_name, shown, slice, unready,
 };
 use crate::reverse;
 use crate::zones::{MissingPointer, ReverseZone};
+
+mod labels;
 
 fn ask(index: &ZoneIndex, name: &str, record_type: RecordType) -> String {
     shown(&answer(index, &Name::from_ascii(name).unwrap(), record_type))
@@ -188,12 +191,18 @@ fn any_kind() -> impl Strategy<Value = ServiceKind> {
     ]
 }
 
+/// Labels of objects.
+const LABELS: &[&[(&str, &str)]] = &[&[], &[("team", "x")], &[("team", "y")]];
+
 fn any_change() -> impl Strategy<Value = Change> {
     let object = || (any_name(), any_name());
-    prop_oneof![
-        4 => (object(), any_kind(), any_ports()).prop_map(|((namespace, name), kind, ports)| {
+    let service =
+        (object(), any_kind(), any_ports()).prop_map(|((namespace, name), kind, ports)| {
             service(service_name(namespace, name), kind, &ports)
-        }),
+        });
+    let labels = || prop::sample::select(LABELS);
+    prop_oneof![
+        4 => (service, labels()).prop_map(|(service, labels)| labeled(labels, service)),
         1 => object()
             .prop_map(|(namespace, name)| Change::ServiceGone(service_name(namespace, name))),
         6 => (object(), any_name(), any_ports(), prop::collection::vec(any_endpoint(), 0..4))
@@ -202,11 +211,11 @@ fn any_change() -> impl Strategy<Value = Change> {
             let name = ObjectName::new(namespace, &format!("{service}-{suffix}")).unwrap();
             Change::SliceGone(name)
         }),
-        2 => any_name().prop_map(namespace),
+        2 => (any_name(), labels()).prop_map(|(name, labels)| labeled_namespace(name, labels)),
         1 => any_name()
             .prop_map(|name| Change::NamespaceGone(Namespace::new(name).unwrap())),
-        2 => (object(), prop::collection::vec(any_address(), 0..3))
-            .prop_map(|(name, addresses)| pod(name, &addresses)),
+        2 => (object(), prop::collection::vec(any_address(), 0..3), labels())
+            .prop_map(|(name, addresses, labels)| labeled(labels, pod(name, &addresses))),
         1 => object().prop_map(|(namespace, name)| {
             Change::PodGone(ObjectName::new(namespace, name).unwrap())
         }),
@@ -218,19 +227,36 @@ fn any_config() -> impl Strategy<Value = ZoneConfig> {
     let pod_names =
         prop::sample::select(&[PodNames::Unused, PodNames::Answered, PodNames::Published][..]);
     let missing = prop::sample::select(&[MissingPointer::NotOurs, MissingPointer::NxDomain][..]);
-    (pods, pod_names, missing, any::<bool>()).prop_map(|(pods, pod_names, missing, all)| {
-        let only = ["a", "b", "tcp"].map(|name| Namespace::new(name).unwrap());
-        let namespaces = if all { Exposure::All } else { Exposure::Only(only.into()) };
-        config()
-            .with_pods(pods)
-            .with_pod_names(pod_names)
-            .with_namespaces(namespaces)
-            .with_nameserver(service_name("a", "a"))
-            .with_reverse_zones(
-                ["in-addr.arpa", "ip6.arpa"].map(|zone| ReverseZone::new(zone, missing).unwrap()),
-            )
-            .unwrap()
-    })
+    let only = ["a", "b", "tcp"].map(|name| Namespace::new(name).unwrap());
+    let selector = |text| Selector::parse(text).unwrap();
+    let namespaces = prop_oneof![
+        2 => Just(Exposure::All),
+        1 => Just(Exposure::Only(only.into())),
+        1 => Just(Exposure::Labeled(selector("team!=x"))),
+    ];
+    let labels = prop_oneof![2 => Just(None), 1 => Just(Some(selector("!team"))), 1 => Just(Some(selector("team=x")))];
+    (pods, pod_names, missing, namespaces, labels).prop_map(
+        |(pods, pod_names, missing, namespaces, labels)| {
+            config()
+                .with_pods(pods)
+                .with_pod_names(pod_names)
+                .with_namespaces(namespaces)
+                .with_labels(labels)
+                .with_nameserver(service_name("a", "a"))
+                .with_reverse_zones(
+                    ["in-addr.arpa", "ip6.arpa"]
+                        .map(|zone| ReverseZone::new(zone, missing).unwrap()),
+                )
+                .unwrap()
+        },
+    )
+}
+
+/// A builder whose objects have all labels.
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.keep_labels(LabelKeys::All);
+    builder
 }
 
 /// Batches of changes; the first makes the namespaces, so that most names exist.
@@ -318,7 +344,7 @@ fn any_question() -> impl Strategy<Value = (Name, RecordType)> {
 
 /// Follows `history` batch by batch.
 fn follow(config: ZoneConfig, history: &[Vec<Change>]) -> (ZoneIndex, Arc<Snapshot>) {
-    let mut builder = Builder::new();
+    let mut builder = builder();
     let mut index = ZoneIndex::new(config);
     let mut last = Arc::default();
     for (now, batch) in (NOW..).zip(history) {
@@ -393,7 +419,7 @@ proptest! {
 
     #[test]
     fn equal_serials_mean_equal_answers(config in any_config(), history in any_history()) {
-        let mut builder = Builder::new();
+        let mut builder = builder();
         let mut index = ZoneIndex::new(config);
         for batch in history {
             let (snapshot, delta) = builder.apply(batch);

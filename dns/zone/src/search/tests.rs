@@ -16,6 +16,7 @@ fn pod(name: &str, node: &str, addresses: &[&str]) -> Pod {
         addresses: addresses.iter().map(|text| address(text)).collect(),
         host_network: false,
         sockets: Default::default(),
+        labels: Default::default(),
     }
 }
 

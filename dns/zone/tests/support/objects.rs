@@ -1,9 +1,11 @@
 //! Objects of a cluster as tests write them; also for the tests of crates that use this one.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use podway_cluster_model::builder::Change;
 use podway_cluster_model::endpoint::{Condition, Endpoint, EndpointPort, EndpointSlice, Hints};
+use podway_cluster_model::label::Labels;
 use podway_cluster_model::name::{
     Hostname, LocalName, Namespace, ObjectName, PortName, ServiceName,
 };
@@ -25,7 +27,28 @@ fn port(number: u16) -> Port {
 }
 
 pub(crate) fn namespace(name: &str) -> Change {
-    Change::Namespace(Namespace::new(name).unwrap())
+    labeled_namespace(name, &[])
+}
+
+pub(crate) fn labeled_namespace(name: &str, labels: &[(&str, &str)]) -> Change {
+    Change::Namespace(Namespace::new(name).unwrap(), self::labels(labels))
+}
+
+pub(crate) fn labels(labels: &[(&str, &str)]) -> Labels {
+    labels.iter().map(|(key, value)| (Arc::from(*key), Arc::from(*value))).collect()
+}
+
+/// A Service or a Pod with labels.
+pub(crate) fn labeled(labels: &[(&str, &str)], mut object: Change) -> Change {
+    let labels = self::labels(labels);
+    if let Change::Service(service) = &mut object {
+        service.labels = labels;
+    } else if let Change::Pod(pod) = &mut object {
+        pod.labels = labels;
+    } else {
+        panic!("{object:?} has no labels");
+    }
+    object
 }
 
 pub(crate) fn service_name(namespace: &str, name: &str) -> ServiceName {
@@ -51,6 +74,7 @@ pub(crate) fn service(name: ServiceName, kind: ServiceKind, ports: &[PortSpec<'_
         affinity: Affinity::default(),
         spread: Default::default(),
         proxy: ProxyOwner::default(),
+        labels: Labels::default(),
         created_unix_seconds: None,
     })
 }
@@ -127,5 +151,6 @@ pub(crate) fn pod((namespace, name): (&str, &str), addresses: &[&str]) -> Change
         addresses: addresses.iter().map(|text| address(text)).collect(),
         host_network: false,
         sockets: Default::default(),
+        labels: Labels::default(),
     })
 }

@@ -80,6 +80,11 @@ impl Loader {
         &self.metrics
     }
 
+    /// Waits until the names of what was loaded are known.
+    pub(super) async fn known(&self) {
+        self.names.known().await;
+    }
+
     /// The files to follow as long as none has been read.
     pub(super) fn is_followed(&self) -> bool {
         matches!(self.source, CorefileSource::File { .. })

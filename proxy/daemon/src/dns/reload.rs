@@ -101,8 +101,11 @@ pub(super) async fn follow(
     }
     let mut follow = Follow::new(loaded.files.iter().cloned().collect());
     let mut problem = None;
+    let mut changed = false;
     loop {
-        follow.perhaps_changed().await;
+        if !std::mem::take(&mut changed) {
+            follow.perhaps_changed().await;
+        }
         tokio::time::sleep(SETTLE).await;
         let outcome = match loader.load(Some(&loaded.blueprint)) {
             Ok(next) if next.hash == loaded.hash => {
@@ -110,6 +113,14 @@ pub(super) async fn follow(
                 continue;
             }
             Ok(next) => {
+                // One that selects by labels which the source has yet to tell waits for them.
+                tokio::select! {
+                    () = loader.known() => {}
+                    () = follow.perhaps_changed() => {
+                        changed = true;
+                        continue;
+                    }
+                }
                 let replaced = control.replace(next.blueprint.clone()).await;
                 replaced.map(|()| next).map_err(|error| loader.explain(error))
             }

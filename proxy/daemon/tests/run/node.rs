@@ -70,10 +70,14 @@ impl Node {
         std::fs::rename(hidden, self.folder.path().join(name)).unwrap();
     }
 
+    /// The folder of manifests.
+    pub(crate) fn manifests(&self) -> &str {
+        self.folder.path().to_str().unwrap()
+    }
+
     /// Starts the daemon with these further flags.
     pub(crate) fn start(&self, flags: &[&str]) -> Daemon {
-        let manifests = self.folder.path().to_str().unwrap();
-        let usual = ["--cluster-cidr=10.244.0.0/16", "--manifests", manifests];
+        let usual = ["--cluster-cidr=10.244.0.0/16", "--manifests", self.manifests()];
         self.start_bare(&[&usual, flags].concat())
     }
 

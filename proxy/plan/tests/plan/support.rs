@@ -104,6 +104,7 @@ pub(crate) fn plain(name: &str, cluster_ip: &str) -> Service {
         affinity: Affinity::None,
         spread: Default::default(),
         proxy: ProxyOwner::Podway,
+        labels: Default::default(),
         created_unix_seconds: None,
     }
 }

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use podway_cluster_model::builder::{Builder, Change};
+use podway_cluster_model::label::Labels;
 use podway_cluster_model::name::Namespace;
 use podway_cluster_model::snapshot::Snapshot;
 use podway_dns_server::{ClientLimits, Server, ServerConfig};
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// The index of `cluster`, and its snapshot.
 pub(super) fn index(cluster: Cluster) -> Result<(ZoneIndex, Arc<Snapshot>)> {
     let mut builder = Builder::new();
-    let namespace = Change::Namespace(Namespace::new(NAMESPACE)?);
+    let namespace = Change::Namespace(Namespace::new(NAMESPACE)?, Labels::default());
     let (mut snapshot, mut delta) = builder.apply([namespace]);
     let mut index = ZoneIndex::new(ZoneConfig::new(super::questions::ZONE)?);
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use podway_cluster_model::builder::{Builder, Change};
+use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::name::NodeName;
 use podway_cluster_model::snapshot::Delta;
 use podway_cluster_watch::manifests;
@@ -113,7 +114,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Goes the whole way once.
 fn from_nothing(folder: &Path, cluster: Cluster, kernel: &Kernel) -> Result<Everything> {
     let start = Instant::now();
-    let (snapshot, reports) = manifests::load(folder)?;
+    let (snapshot, reports) = manifests::load(folder, LabelKeys::default())?;
     let read = start.elapsed();
     if let Some(problem) = reports.problems().first() {
         bail!("manifest not as it should be: {problem}");

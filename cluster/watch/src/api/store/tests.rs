@@ -1,4 +1,5 @@
 use podway_cluster_model::arbitrary;
+use podway_cluster_model::label::Labels;
 use podway_cluster_model::name::{Namespace, NodeName};
 use podway_cluster_model::node::{Eligibility, Node};
 use proptest::prelude::*;
@@ -17,7 +18,7 @@ fn kind(change: &Change) -> ObjectKind {
     match change {
         Change::Service(_) | Change::ServiceGone(_) => ObjectKind::Service,
         Change::Slice(_) | Change::SliceGone(_) => ObjectKind::EndpointSlice,
-        Change::Namespace(_) | Change::NamespaceGone(_) => ObjectKind::Namespace,
+        Change::Namespace(..) | Change::NamespaceGone(_) => ObjectKind::Namespace,
         Change::Node(_) | Change::NodeGone(_) => ObjectKind::Node,
         Change::Pod(_) | Change::PodGone(_) => ObjectKind::Pod,
         Change::ServiceCidr(_) | Change::ServiceCidrGone(_) => ObjectKind::ServiceCidr,
@@ -25,7 +26,11 @@ fn kind(change: &Change) -> ObjectKind {
 }
 
 fn namespace(name: &str) -> Change {
-    Change::Namespace(Namespace::new(name).unwrap())
+    Change::Namespace(Namespace::new(name).unwrap(), Labels::default())
+}
+
+fn list_begins() -> Input {
+    Input::ListBegins { labels: LabelKeys::default() }
 }
 
 fn object(change: Change) -> (ObjectKind, Input) {
@@ -36,7 +41,7 @@ fn object(change: Change) -> (ObjectKind, Input) {
 fn lists(changes: &[Change]) -> Vec<(ObjectKind, Input)> {
     let mut inputs = Vec::new();
     for of in ObjectKind::ALL {
-        inputs.push((of, Input::ListBegins));
+        inputs.push((of, list_begins()));
         inputs.extend(changes.iter().filter(|change| kind(change) == of).cloned().map(object));
         inputs.push((of, Input::ListEnds));
     }
@@ -78,7 +83,7 @@ fn a_kind_that_is_not_shown_is_not_waited_for() {
     assert!(step.complete.is_some());
     let [problem] = Vec::from_iter(step.update.appeared).try_into().unwrap();
     assert_eq!(problem.to_string(), "no object of kind servicecidr is shown: 403");
-    let shown = [Input::ListBegins, Input::ListEnds].map(|input| (ObjectKind::ServiceCidr, input));
+    let shown = [list_begins(), Input::ListEnds].map(|input| (ObjectKind::ServiceCidr, input));
     assert_eq!(Vec::from_iter(store.apply(shown).update.healed), [problem]);
 }
 
@@ -87,7 +92,7 @@ fn what_a_later_list_lacks_is_gone_when_it_ends_and_not_before() {
     let mut store = Store::default();
     store.apply(lists(&[namespace("shop"), namespace("old")]));
     let kind = ObjectKind::Namespace;
-    let step = store.apply([(kind, Input::ListBegins), object(namespace("shop"))]);
+    let step = store.apply([(kind, list_begins()), object(namespace("shop"))]);
     assert_eq!(step.complete.unwrap().namespaces.size(), 2);
     let step = store.apply([(kind, Input::ListEnds)]);
     assert_eq!(step.complete.unwrap().namespaces.size(), 1);
@@ -105,13 +110,57 @@ fn what_an_earlier_run_knew_counts_until_the_lists_say_otherwise() {
             eligibility: Eligibility::Eligible,
         })
     };
-    let (mut store, snapshot) =
-        Store::restored([namespace("shop"), namespace("old"), node("zone-a")]);
+    let (mut store, snapshot) = Store::restored(
+        LabelKeys::default(),
+        [namespace("shop"), namespace("old"), node("zone-a")],
+    );
     assert_eq!(snapshot.namespaces.size(), 2);
     assert!(store.apply([object(node("zone-b"))]).complete.is_none());
     let step = store.apply(lists(&[namespace("shop"), node("zone-b")]));
     assert_eq!(step.complete.unwrap().namespaces.size(), 1);
     assert_eq!((step.delta.namespaces.len(), step.delta.nodes.len()), (1, 1));
+}
+
+#[test]
+fn labels_are_known_once_every_kind_that_has_them_was_listed_with_them() {
+    let keys = |texts: &[&str]| -> LabelKeys { texts.iter().map(|text| (*text).into()).collect() };
+    let team = || [("team".into(), "dns".into())].into_iter().collect::<Labels>();
+    let name = Namespace::new("shop").unwrap();
+    let mut store = Store::default();
+    let step = store.apply(lists(&[namespace("shop")]));
+    assert_eq!(step.complete.unwrap().label_keys, LabelKeys::default());
+
+    let mut relist = |kind, changes: &[Change]| {
+        let begins = Input::ListBegins { labels: keys(&["team", "app"]) };
+        let objects = changes.iter().cloned().map(object);
+        let inputs = [(kind, begins)].into_iter().chain(objects).chain([(kind, Input::ListEnds)]);
+        let step = store.apply(inputs);
+        (step.complete.unwrap(), step.delta)
+    };
+    let (snapshot, delta) =
+        relist(ObjectKind::Namespace, &[Change::Namespace(name.clone(), team())]);
+    assert_eq!(snapshot.namespaces[&name], team());
+    assert_eq!(snapshot.label_keys, LabelKeys::default(), "Services and Pods are still to come");
+    assert_eq!(delta.namespaces, [name].into());
+    relist(ObjectKind::Service, &[]);
+    let (snapshot, delta) = relist(ObjectKind::Pod, &[]);
+    assert_eq!(snapshot.label_keys, keys(&["app", "team"]));
+    assert!(delta.label_keys, "readers that wait for the labels are told");
+}
+
+#[test]
+fn pods_that_are_not_shown_keep_no_labels_from_being_known() {
+    let mut store = Store::default();
+    let mut inputs = lists(&[]);
+    let labels: LabelKeys = ["team".into()].into_iter().collect();
+    inputs.retain(|(kind, _)| *kind != ObjectKind::Pod);
+    for (_, input) in &mut inputs {
+        if *input == list_begins() {
+            *input = Input::ListBegins { labels: labels.clone() };
+        }
+    }
+    inputs.push((ObjectKind::Pod, Input::Unavailable { reason: "403".to_owned() }));
+    assert_eq!(store.apply(inputs).complete.unwrap().label_keys, labels);
 }
 
 #[test]
@@ -152,7 +201,7 @@ proptest! {
         let mut inputs = lists(&listed);
         inputs.extend(changed.into_iter().map(object));
         if relisted {
-            let all = lists(&[]).into_iter().filter(|(_, input)| *input == Input::ListBegins);
+            let all = lists(&[]).into_iter().filter(|(_, input)| *input == list_begins());
             inputs.splice(0..0, all);
         }
         let mut store = Store::default();

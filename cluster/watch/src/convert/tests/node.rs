@@ -1,9 +1,20 @@
 use std::sync::Arc;
 
+use podway_cluster_model::label::Labels;
 use podway_cluster_model::name::{NodeName, ObjectName};
 use podway_cluster_model::node::{Eligibility, Node, Pod, Sockets};
 
 use super::*;
+
+#[test]
+fn a_pod_has_its_labels() {
+    let labels = [("app".into(), "web".into())].into_iter().collect();
+    let expected = Pod { labels, ..pod() };
+    let (change, rejections) = converted(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: web-0, namespace: shop, labels: {app: web}}\n",
+    );
+    assert_eq!((change, rejections), (Some(Change::Pod(expected)), vec![]));
+}
 
 fn node() -> Node {
     Node {
@@ -22,6 +33,7 @@ fn pod() -> Pod {
         addresses: Vec::new(),
         host_network: false,
         sockets: Sockets::Translated,
+        labels: Labels::default(),
     }
 }
 

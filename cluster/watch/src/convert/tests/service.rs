@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use podway_cluster_model::label::Labels;
 use podway_cluster_model::name::{PortName, ServiceName};
 use podway_cluster_model::port::Port;
 use podway_cluster_model::service::{
@@ -33,6 +34,7 @@ fn base() -> Service {
         affinity: Affinity::None,
         spread: Default::default(),
         proxy: ProxyOwner::Podway,
+        labels: Labels::default(),
         created_unix_seconds: None,
     }
 }
@@ -418,7 +420,9 @@ fn either_label_gives_the_service_to_another_proxy() {
         let yaml = format!(
             "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n  namespace: shop\n  labels:\n    {label}\nspec: {{clusterIP: 10.96.0.1}}\n"
         );
-        let expected = Service { proxy: owner, ..base() };
+        let (key, value) = label.split_once(": ").unwrap();
+        let labels = [(key.into(), value.trim_matches('\'').into())].into_iter().collect();
+        let expected = Service { proxy: owner, labels, ..base() };
         assert_eq!(converted(&yaml), (Some(Change::Service(expected)), vec![]), "{label}");
     }
 }

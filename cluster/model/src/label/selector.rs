@@ -1,13 +1,32 @@
 //! Label selectors, as kubectl and the API server read them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
-use super::Refusal;
+use thiserror::Error;
 
-/// What a selector may look like.
-const ACCEPTED: &str = "KEY, !KEY, KEY=VALUE, KEY!=VALUE, KEY in (A,B) or KEY notin (A,B), \
-                        several separated by commas";
+use super::{LabelKeys, Labels};
+
+/// Why a text is no label selector.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SelectorError {
+    /// A condition has another form than those that there are.
+    #[error("has a condition that is none")]
+    Condition,
+    /// A key is malformed.
+    #[error("has {text:?} where a label key should be")]
+    Key {
+        /// The text found.
+        text: String,
+    },
+    /// A value is malformed.
+    #[error("has {text:?} where a label value should be")]
+    Value {
+        /// The text found.
+        text: String,
+    },
+}
 
 /// A label selector: all its requirements must be met.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,33 +48,53 @@ pub enum Requirement {
 impl Requirement {
     /// Whether labels meet it.
     #[must_use]
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub fn matches(&self, labels: &Labels) -> bool {
+        let value = labels.value(self.key());
         match self {
-            Self::Exists(key) => labels.contains_key(key),
-            Self::Missing(key) => !labels.contains_key(key),
-            Self::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
-            Self::NotIn(key, values) => {
-                !labels.get(key).is_some_and(|value| values.contains(value))
-            }
+            Self::Exists(_) => value.is_some(),
+            Self::Missing(_) => value.is_none(),
+            Self::In(_, values) => value.is_some_and(|value| values.contains(value)),
+            Self::NotIn(_, values) => !value.is_some_and(|value| values.contains(value)),
+        }
+    }
+
+    /// The label that it looks at.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Exists(key) | Self::Missing(key) | Self::In(key, _) | Self::NotIn(key, _) => key,
         }
     }
 }
 
 impl Selector {
+    /// What a selector may look like.
+    pub const FORM: &str = "KEY, !KEY, KEY=VALUE, KEY!=VALUE, KEY in (A,B) or KEY notin (A,B), \
+                            several separated by commas";
+
     /// The requirements, in the order of the text.
     #[must_use]
     pub fn requirements(&self) -> &[Requirement] {
         &self.0
     }
 
+    /// The labels that it looks at.
+    #[must_use]
+    pub fn keys(&self) -> LabelKeys {
+        self.0.iter().map(|requirement| Arc::from(requirement.key())).collect()
+    }
+
     /// Whether labels meet all requirements.
     #[must_use]
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub fn matches(&self, labels: &Labels) -> bool {
         self.0.iter().all(|requirement| requirement.matches(labels))
     }
 
     /// Reads a selector.
-    pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
+    ///
+    /// # Errors
+    /// [`SelectorError`] says what of the text has not the form of [`Self::FORM`].
+    pub fn parse(text: &str) -> Result<Self, SelectorError> {
         let requirements = split_outside_parentheses(text).map(|part| requirement(part.trim()));
         requirements.collect::<Result<_, _>>().map(Self)
     }
@@ -96,7 +135,7 @@ fn split_outside_parentheses(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Reads one requirement.
-fn requirement(text: &str) -> Result<Requirement, Refusal> {
+fn requirement(text: &str) -> Result<Requirement, SelectorError> {
     if let Some(key) = text.strip_prefix('!') {
         return key_of(key).map(Requirement::Missing);
     }
@@ -124,11 +163,11 @@ fn requirement(text: &str) -> Result<Requirement, Refusal> {
             return Ok(make(key, values));
         }
     }
-    Err(Refusal::new("has a condition that is none", ACCEPTED))
+    Err(SelectorError::Condition)
 }
 
 /// Reads a label key: a name, perhaps with a domain and a slash before it.
-fn key_of(text: &str) -> Result<String, Refusal> {
+fn key_of(text: &str) -> Result<String, SelectorError> {
     let text = text.trim();
     let (domain, name) =
         text.rsplit_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
@@ -139,16 +178,16 @@ fn key_of(text: &str) -> Result<String, Refusal> {
     if is_name(name) && domain_fits {
         return Ok(text.to_owned());
     }
-    Err(Refusal::new(format!("has {text:?} where a label key should be"), ACCEPTED))
+    Err(SelectorError::Key { text: text.to_owned() })
 }
 
 /// Reads a label value, which may be empty.
-fn value_of(text: &str) -> Result<String, Refusal> {
+fn value_of(text: &str) -> Result<String, SelectorError> {
     let text = text.trim();
     if text.is_empty() || is_name(text) {
         return Ok(text.to_owned());
     }
-    Err(Refusal::new(format!("has {text:?} where a label value should be"), ACCEPTED))
+    Err(SelectorError::Value { text: text.to_owned() })
 }
 
 /// Whether `text` is up to 63 letters, digits, `-`, `_` and `.`, with neither end a sign.
@@ -188,7 +227,7 @@ mod tests {
 
     #[test]
     fn labels_meet_all_requirements_or_not() {
-        let labels = BTreeMap::from([("app".to_owned(), "web".to_owned())]);
+        let labels = [(Arc::from("app"), Arc::from("web"))].into_iter().collect();
         for (text, met) in [
             ("app", true),
             ("!app", false),
@@ -200,5 +239,11 @@ mod tests {
         ] {
             assert_eq!(Selector::parse(text).unwrap().matches(&labels), met, "{text}");
         }
+    }
+
+    #[test]
+    fn keys_are_all_labels_that_are_looked_at() {
+        let keys = Selector::parse("a,!b,c in (x),d!=y,a=z").unwrap().keys();
+        assert_eq!(keys, ["a", "b", "c", "d"].map(Arc::from).into_iter().collect());
     }
 }
