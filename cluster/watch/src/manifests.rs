@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use podway_cluster_model::builder::Change;
+use podway_cluster_model::intern::Interner;
 use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::name::Namespace;
 
@@ -75,6 +76,8 @@ pub(crate) struct Manifests {
     ignored: BTreeMap<String, usize>,
     /// Which namespaces exist by what is in force.
     namespaces: Namespaces,
+    /// Texts that many objects share.
+    interner: Interner,
 }
 
 /// What one file says.
@@ -153,7 +156,8 @@ impl Manifests {
         let format = Format::of(&name).unwrap_or(Format::Yaml);
         match parse(format, content) {
             Ok(conversions) => {
-                let file = File::of(conversions, &self.labels);
+                let mut file = File::of(conversions, &self.labels);
+                file.objects.values_mut().for_each(|object| self.interner.change(object));
                 self.replace(&name, file, before);
             }
             Err(fault) => self.files.entry(name).or_default().fault = Some(fault),

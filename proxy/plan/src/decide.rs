@@ -39,10 +39,12 @@ pub(crate) fn service_plan(
     site: Site<'_>,
 ) -> Option<ServicePlan> {
     let service = entry.service.as_deref()?;
-    let ports: Vec<PortPlan> = wanted
+    let mut ports: Vec<PortPlan> = wanted
         .chunk_by(Wanted::same_port)
         .filter_map(|wanted| port_plan(entry, service, wanted, site))
         .collect();
+    // Room for four is made, and nearly every Service has one port.
+    ports.shrink_to_fit();
     (!ports.is_empty()).then(|| ServicePlan { name: service.name.clone(), ports })
 }
 

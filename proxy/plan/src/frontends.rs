@@ -70,6 +70,8 @@ pub fn wanted(service: &Service, node: &NodeView, policy: &Policy) -> Vec<Wanted
         one.port_order().cmp(&other.port_order()).then_with(|| order(one).cmp(&order(other)))
     });
     wanted.dedup_by(|later, first| later.key == first.key && later.same_port(first));
+    // Kept for as long as the Service.
+    wanted.shrink_to_fit();
     wanted
 }
 
