@@ -190,6 +190,13 @@ pub(crate) struct ProxyArgs {
     /// auto it is used where a trial at the start passes.
     #[arg(long, value_name = "MODE", default_value = "nftables")]
     pub(crate) proxy_mode: String,
+    /// Keep TCP and UDP between pods out of connection tracking; only with eBPF and --cluster-cidr.
+    ///
+    /// Who is seen to be translated by rules is tracked. Not for networks whose policies are enforced
+    /// by connection tracking, nor with a --cluster-cidr in which others than pods have addresses.
+    #[arg(long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
+          num_args = 0..=1, require_equals = true)]
+    pub(crate) conntrack_bypass: String,
     /// Cgroup whose sockets eBPF translates [default: the true root of cgroup v2].
     #[arg(long, value_name = "DIR")]
     pub(crate) cgroup_root: Option<PathBuf>,

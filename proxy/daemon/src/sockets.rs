@@ -15,7 +15,7 @@ use podway_ebpf_backend::entries::Entries;
 use podway_ebpf_backend::load::{self, Place};
 use podway_ebpf_backend::opt_out::OptOut;
 use podway_ebpf_backend::trial;
-use podway_proxy_plan::policy::Policy;
+use podway_proxy_plan::policy::{ConntrackBypass, Policy};
 use podway_proxy_plan::stale_flows::Permitted;
 use podway_proxy_sync::accelerator::{Accelerator, Carried, PlanChange, Report, Unaccelerated};
 use tracing::{info, warn};
@@ -82,6 +82,12 @@ pub(crate) fn start(config: &ProxyConfig) -> anyhow::Result<Sockets> {
         }
         (Err(reason), ProxyMode::Auto | ProxyMode::Nftables) => {
             info!(ebpf = "not in use", reason, "every packet meets nftables");
+            match config.policy.conntrack_bypass {
+                ConntrackBypass::Off => {}
+                ConntrackBypass::On => {
+                    warn!(flag = "--conntrack-bypass", "everything is tracked: eBPF is not in use");
+                }
+            }
             forget(config);
             let in_use = InUse::Nftables(reason);
             Ok(Sockets { accelerator: Box::new(Unaccelerated), in_use, opt_out: None })
@@ -160,6 +166,10 @@ pub(crate) fn help(args: &SocketTrialArgs) -> anyhow::Result<()> {
 struct Socket(Backend);
 
 impl Accelerator for Socket {
+    fn translates(&self) -> bool {
+        true
+    }
+
     fn take_over(&mut self, plans: Vec<PlanChange>, now: Instant) {
         self.0.take_over(plans, now);
     }

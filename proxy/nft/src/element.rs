@@ -77,6 +77,13 @@ pub enum Element {
         /// How long that holds unless it is said again, in milliseconds.
         timeout_ms: u64,
     },
+    /// A pod that replies are sent to which have to be translated.
+    TranslatedClient {
+        /// Its address.
+        address: IpAddr,
+        /// How long that holds unless it is seen again, in milliseconds.
+        timeout_ms: u64,
+    },
 }
 
 impl Element {
@@ -89,7 +96,7 @@ impl Element {
             | Self::NodeLocalDns { key, .. } => [key.address; 2],
             Self::Backend { key, endpoint, .. } => [key.address, endpoint.ip()],
             Self::Hairpin(endpoint, _) => [endpoint.ip(); 2],
-            Self::ClusterIp(address) => [*address; 2],
+            Self::ClusterIp(address) | Self::TranslatedClient { address, .. } => [*address; 2],
             Self::Range { cidr, .. } => [cidr.addr(); 2],
             Self::AllowedSource { key, source } => [key.address, source.addr()],
             Self::AffinityTimeout { .. } => return true,
@@ -135,6 +142,7 @@ impl Element {
             Self::AffinityTimeout { timeout_s, .. } => SetName::AffinityTimeout(*timeout_s),
             Self::Learned(_) => SetName::Affinity,
             Self::NodeLocalDns { .. } => SetName::NodeLocalDns,
+            Self::TranslatedClient { .. } => SetName::TranslatedClients,
         }
     }
 }
@@ -213,6 +221,9 @@ impl fmt::Display for Element {
             Self::AffinityTimeout { id, .. } => write!(formatter, "{id}"),
             Self::NodeLocalDns { key, timeout_ms } => {
                 write!(formatter, "{} timeout {timeout_ms}ms", Concatenated(key))
+            }
+            Self::TranslatedClient { address, timeout_ms } => {
+                write!(formatter, "{address} timeout {timeout_ms}ms")
             }
             Self::Learned(Learned { client, protocol, id, endpoint, timeout_ms, expires_ms }) => {
                 let (address, port) = (endpoint.ip(), endpoint.port());

@@ -268,7 +268,7 @@ impl Batch {
                     let counter = attributes.nested_expr().nested_data_counter();
                     attributes = counter.end_nested().end_nested();
                 }
-                SetKind::Learned { size } => {
+                SetKind::Learned { size } | SetKind::Seen { size } => {
                     attributes = attributes.nested_desc().push_size(size).end_nested();
                 }
                 SetKind::ConcatenatedRanges => {
@@ -314,6 +314,7 @@ const fn set_flags(kind: SetKind) -> u32 {
         SetKind::Ranges => SetFlags::Interval as u32,
         SetKind::ConcatenatedRanges => SetFlags::Interval as u32 | SetFlags::Concat as u32,
         SetKind::Endpoints | SetKind::Marks => map,
+        SetKind::Seen { .. } => SetFlags::Timeout as u32 | SetFlags::Eval as u32,
         SetKind::Learned { .. } => map | SetFlags::Timeout as u32 | SetFlags::Eval as u32,
     }
 }

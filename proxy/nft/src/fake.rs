@@ -154,6 +154,7 @@ fn identity(element: &Element) -> (ElementKey, Value) {
         Element::AffinityId { key, id, .. } => (ElementKey::Frontend(key), Value::Number(id)),
         Element::AffinityTimeout { id, .. } => (ElementKey::Number(id), Value::Nothing),
         Element::NodeLocalDns { key, .. } => (ElementKey::Frontend(key), Value::Nothing),
+        Element::TranslatedClient { address, .. } => (ElementKey::Address(address), Value::Nothing),
         Element::Learned(Learned { client, protocol, id, endpoint, .. }) => {
             (ElementKey::Client(client, protocol, id), Value::Endpoint(endpoint))
         }
@@ -313,6 +314,9 @@ fn sets_of(rule: &Rule) -> impl Iterator<Item = SetName> {
         Condition::In(_, set) | Condition::NotIn(_, set) => Some(*set),
         Condition::NewConnection
         | Condition::Tcp
+        | Condition::Udp
+        | Condition::ToThisNode
+        | Condition::SourceTranslated
         | Condition::To(..)
         | Condition::From(..)
         | Condition::FromLoopback
@@ -327,6 +331,7 @@ fn sets_of(rule: &Rule) -> impl Iterator<Item = SetName> {
     let used = rule.statements.iter().filter_map(|statement| match statement {
         Statement::Translate(_, map) | Statement::MarkConnection(map) => Some(*map),
         Statement::Learn { .. } => Some(SetName::Affinity),
+        Statement::Remember { set, .. } => Some(*set),
         Statement::Jump(_)
         | Statement::Goto(_)
         | Statement::Return
@@ -356,6 +361,7 @@ fn calls_of(rule: &Rule) -> impl Iterator<Item = ChainName> {
         | Statement::MarkConnection(_)
         | Statement::UnmarkConnection
         | Statement::Learn { .. }
+        | Statement::Remember { .. }
         | Statement::Masquerade
         | Statement::NoTrack => None,
     })

@@ -123,6 +123,10 @@ pub enum SetName {
     Affinity,
     /// Frontends that a DNS server on this node answers at, while it proves that it does.
     NodeLocalDns,
+    /// Addresses of pods that speak with each other without being tracked.
+    UntrackedPods,
+    /// Pods that a translation was seen of, or will be sent replies that need one.
+    TranslatedClients,
 }
 
 impl fmt::Display for SetName {
@@ -147,6 +151,8 @@ impl fmt::Display for SetName {
             Self::AffinityTimeout(seconds) => write!(formatter, "affinity-{seconds}s"),
             Self::Affinity => formatter.write_str("affinity"),
             Self::NodeLocalDns => formatter.write_str("node-local-dns"),
+            Self::UntrackedPods => formatter.write_str("untracked-pods"),
+            Self::TranslatedClients => formatter.write_str("translated-clients"),
         }
     }
 }
@@ -200,6 +206,10 @@ pub enum ChainName {
     Affinity(Bank),
     /// Remembers where a client was sent.
     Learn,
+    /// Packets between pods, before connection tracking.
+    Bypass,
+    /// Filter at postrouting, after SNAT.
+    FilterPostroutingAfterNat,
 }
 
 impl fmt::Display for ChainName {
@@ -228,6 +238,8 @@ impl fmt::Display for ChainName {
             Self::CheckSource => formatter.write_str("check-source"),
             Self::Affinity(bank) => write!(formatter, "{}affinity", bank.prefix()),
             Self::Learn => formatter.write_str("learn"),
+            Self::Bypass => formatter.write_str("bypass"),
+            Self::FilterPostroutingAfterNat => formatter.write_str("filter-postrouting-after-nat"),
         }
     }
 }

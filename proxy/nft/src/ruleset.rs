@@ -57,6 +57,11 @@ pub enum SetKind {
         /// Most elements.
         size: u32,
     },
+    /// Keys that rules put in, and that are taken out in time.
+    Seen {
+        /// Most elements.
+        size: u32,
+    },
 }
 
 impl SetKind {
@@ -67,6 +72,7 @@ impl SetKind {
             Self::Members
             | Self::Counted
             | Self::Expiring
+            | Self::Seen { .. }
             | Self::Ranges
             | Self::ConcatenatedRanges => &[],
             Self::Endpoints | Self::Learned { .. } => &[Part::Destination, Part::DestinationPort],
@@ -229,6 +235,8 @@ pub enum Condition {
     MidStream,
     /// Its connection's destination was translated.
     Translated,
+    /// Its connection's source was translated.
+    SourceTranslated,
     /// Its mark has this bit.
     Marked(u32),
     /// Its connection has a mark.
@@ -239,6 +247,10 @@ pub enum Condition {
     FromInterface(InterfaceName),
     /// Its source is an address of this node.
     FromThisNode,
+    /// It is UDP's.
+    Udp,
+    /// Its destination is an address of this node.
+    ToThisNode,
     /// Its key is in the set.
     In(Key, SetName),
     /// Its key is not in the set.
@@ -280,6 +292,13 @@ pub enum Statement {
     UnmarkConnection,
     /// Remembers the endpoint that the client was sent to, for so long from now.
     Learn {
+        /// In seconds.
+        timeout_s: u32,
+    },
+    /// Puts the source into a set of those that were seen, for so long from now.
+    Remember {
+        /// The set.
+        set: SetName,
         /// In seconds.
         timeout_s: u32,
     },

@@ -11,6 +11,7 @@
 //! remainder that goes to slot 0, which is always filled (see [`tries`]).
 
 mod affinity;
+mod bypass;
 mod node_local;
 mod sets;
 
@@ -19,8 +20,11 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::plan::Family;
-use podway_proxy_plan::policy::{DeadTcp, NodeLocalDns, PodDetection, Policy, UnknownPorts};
+use podway_proxy_plan::policy::{
+    ConntrackBypass, DeadTcp, NodeLocalDns, PodDetection, Policy, UnknownPorts,
+};
 
+pub use self::bypass::REMEMBERED;
 pub use self::node_local::NodeLocal;
 use crate::hashing;
 use crate::names::{Bank, ChainName, SetName, SizeClass};
@@ -38,6 +42,9 @@ const REFUSE_PRIORITY: i32 = DNAT_PRIORITY - 10;
 
 /// Priority of filters (`NF_IP_PRI_FILTER`), after DNAT.
 const FILTER_PRIORITY: i32 = 0;
+
+/// Priority before connection tracking (`NF_IP_PRI_RAW`).
+const RAW_PRIORITY: i32 = -300;
 
 /// Priority of SNAT (`NF_IP_PRI_NAT_SRC`).
 const SNAT_PRIORITY: i32 = 100;
@@ -60,6 +67,8 @@ pub struct Options {
     pub dead_tcp: DeadTcp,
     /// Whether this node answers DNS queries itself.
     pub node_local: NodeLocal,
+    /// Whether what pods send each other is kept out of connection tracking.
+    pub bypass: ConntrackBypass,
 }
 
 impl Default for Options {
@@ -73,6 +82,7 @@ impl Default for Options {
             unknown_ports: UnknownPorts::default(),
             dead_tcp: DeadTcp::default(),
             node_local: NodeLocal::default(),
+            bypass: ConntrackBypass::default(),
         }
     }
 }
@@ -98,6 +108,7 @@ impl Options {
                 NodeLocalDns::Off => NodeLocal::Off,
                 NodeLocalDns::On { .. } => NodeLocal::On,
             },
+            bypass: policy.conntrack_bypass,
         }
     }
 
@@ -115,6 +126,14 @@ impl Options {
     /// The Service CIDRs of `family`.
     pub fn service_cidrs(&self, family: Family) -> impl Iterator<Item = IpNet> + '_ {
         of_family(&self.service_cidrs, family)
+    }
+
+    /// Whether pods of `family` may speak with each other untracked, which takes their addresses.
+    fn bypasses(&self, family: Family) -> bool {
+        match self.bypass {
+            ConntrackBypass::Off => false,
+            ConntrackBypass::On => self.pod_cidrs(family).next().is_some(),
+        }
     }
 
     /// How rules of `family` tell pods from other sources, if they can.
@@ -165,6 +184,10 @@ pub fn table(family: Family, options: &Options, timeouts: &BTreeSet<u32>) -> Tab
     if !timeouts.is_empty() {
         sets.extend(affinity::sets(timeouts));
         chains.extend(affinity::base_chains());
+    }
+    if options.bypasses(family) {
+        sets.extend(bypass::sets());
+        bypass::add_chains(&mut chains);
     }
     // A chain stands before those that call it.
     chains.splice(0..0, affinity::chains(timeouts));

@@ -85,7 +85,8 @@ pub(crate) fn timeouts(elements: &[Element]) -> BTreeSet<u32> {
         | Element::AllowedSource { .. }
         | Element::AffinityId { .. }
         | Element::Learned(_)
-        | Element::NodeLocalDns { .. } => None,
+        | Element::NodeLocalDns { .. }
+        | Element::TranslatedClient { .. } => None,
     };
     elements.iter().filter_map(timeout).collect()
 }

@@ -10,13 +10,14 @@ use podway_cluster_model::name::{NodeName, ServiceName};
 use podway_cluster_model::snapshot::{Delta, Snapshot};
 use podway_proxy_nft::element::Element;
 use podway_proxy_nft::fake::{FakeKernel, From, Outcome, Packet};
+use podway_proxy_nft::names::SetName;
 use podway_proxy_nft::program::{Affinities, Options, Program};
 use podway_proxy_nft::transaction::{Change, Transaction};
 use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::plan::{Family, FrontendKey};
 use podway_proxy_plan::planner::Planner;
-use podway_proxy_plan::policy::{DeadTcp, NodeLocalDns, PodDetection, Policy};
+use podway_proxy_plan::policy::{ConntrackBypass, DeadTcp, NodeLocalDns, PodDetection, Policy};
 use podway_proxy_plan::route::{self, SourcePlace, Verdict, route};
 use proptest::prelude::*;
 
@@ -87,6 +88,27 @@ impl Node {
                 narrowed: Affinities::default(),
             };
             self.kernel.commit(&Transaction { family, change }).unwrap();
+        }
+    }
+
+    /// Keeps everything between any addresses out of connection tracking that may be, if the policy
+    /// lets it: more than pods, so that only rules stand between that and what is translated.
+    fn bypass(&mut self) {
+        for family in Family::ALL {
+            let everything = match family {
+                Family::Ip => "0.0.0.0/0",
+                Family::Ip6 => "::/0",
+            };
+            let range =
+                Element::Range { set: SetName::UntrackedPods, cidr: everything.parse().unwrap() };
+            if self.kernel.sets().contains(&(family, SetName::UntrackedPods)) {
+                let change = Change::Elements {
+                    deleted: Vec::new(),
+                    added: vec![range],
+                    narrowed: Affinities::default(),
+                };
+                self.kernel.commit(&Transaction { family, change }).unwrap();
+            }
         }
     }
 
@@ -186,8 +208,10 @@ fn policies() -> impl Strategy<Value = Policy> {
         NodeLocalDns::On { service: None, addresses: Vec::new() },
         NodeLocalDns::On { service: ServiceName::new("shop", "web").ok(), addresses: Vec::new() },
     ]);
-    (any::<bool>(), any::<bool>(), any::<bool>(), pods, node_local_dns).prop_map(
-        |(detect_local, masquerade_all, ranges, pods, node_local_dns)| Policy {
+    let bypass = prop::sample::select(vec![ConntrackBypass::Off, ConntrackBypass::On]);
+    (any::<bool>(), any::<bool>(), any::<bool>(), pods, node_local_dns, bypass).prop_map(
+        |(detect_local, masquerade_all, ranges, pods, node_local_dns, conntrack_bypass)| Policy {
+            conntrack_bypass,
             pods,
             node_local_dns,
             dead_tcp: if ranges { DeadTcp::Reset } else { DeadTcp::Keep },
@@ -223,6 +247,7 @@ proptest! {
             node.apply(step)?;
         }
         node.answer_here();
+        node.bypass();
         for destination in node.destinations() {
             for source in node.sources(destination) {
                 for packet in packets(&node.planner, source, destination) {

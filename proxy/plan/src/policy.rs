@@ -39,6 +39,20 @@ pub struct Policy {
     /// Whether this node answers DNS queries to the cluster's DNS addresses itself
     /// (`--dns-node-local`).
     pub node_local_dns: NodeLocalDns,
+    /// Whether what pods send each other is kept out of connection tracking (`--conntrack-bypass`).
+    pub conntrack_bypass: ConntrackBypass,
+}
+
+/// Whether what pods send each other is kept out of connection tracking, where nothing of it can need
+/// translation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConntrackBypass {
+    /// Everything is tracked, and there is no rule for it.
+    #[default]
+    Off,
+    /// It is kept out. For nodes whose pods reach Services by translated sockets, since who is seen to
+    /// be translated by rules is tracked.
+    On,
 }
 
 /// Port of DNS, the only one that resolvers of pods ask at.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use podway_cluster_model::name::ServiceName;
 use podway_proxy_plan::plan::{FrontendKey, ServicePlan};
-use podway_proxy_plan::policy::Policy;
+use podway_proxy_plan::policy::{ConntrackBypass, Policy};
 use podway_proxy_plan::stale_flows::Permitted;
 
 use crate::dataplane::Dataplane;
@@ -20,6 +20,9 @@ pub type PlanChange = (ServiceName, Option<Arc<ServicePlan>>);
 
 /// A back end at the socket; what goes wrong in it costs speed, and is its own to tell.
 pub trait Accelerator: Send {
+    /// Whether sockets are translated at all.
+    fn translates(&self) -> bool;
+
     /// Writes from now on, and has every plan: another process may have written until now.
     fn take_over(&mut self, plans: Vec<PlanChange>, now: Instant);
 
@@ -83,6 +86,10 @@ pub struct Carried {
 pub struct Unaccelerated;
 
 impl Accelerator for Unaccelerated {
+    fn translates(&self) -> bool {
+        false
+    }
+
     fn take_over(&mut self, _plans: Vec<PlanChange>, _now: Instant) {}
 
     fn stand_by(&mut self) {}
@@ -108,6 +115,15 @@ impl Accelerator for Unaccelerated {
     }
 }
 
+/// `policy`, but for what makes sense only where `accelerator` translates sockets: without, whoever
+/// uses a Service has to be tracked.
+pub(crate) fn fitting(accelerator: &dyn Accelerator, mut policy: Policy) -> Policy {
+    if !accelerator.translates() {
+        policy.conntrack_bypass = ConntrackBypass::Off;
+    }
+    policy
+}
+
 impl<D: Dataplane> Driver<D> {
     /// Who may keep flows to `doubtful` frontends; the accelerator resets what it carries of others.
     pub(crate) fn judge(&mut self, doubtful: &[FrontendKey]) -> Permitted {
@@ -121,6 +137,7 @@ impl<D: Dataplane> Driver<D> {
         if self.accelerator.set_policy(&policy) {
             self.accelerated = false;
         }
+        let policy = fitting(&*self.accelerator, policy);
         let step = self.engine.set_policy(policy, masquerade_bit, now());
         self.take(step, now());
     }

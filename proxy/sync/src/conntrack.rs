@@ -4,7 +4,9 @@
 //! deletes entries, by ctnetlink. Rules see the first packet of a flow only, so a forgotten flow is
 //! sent by the new rules from its next packet on. Never is the table flushed.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use podway_cluster_model::port::Protocol;
@@ -52,10 +54,9 @@ impl Conntrack {
     pub fn forget(&self, family: Family, permitted: &Permitted) -> io::Result<usize> {
         let mut stale = Vec::new();
         for selection in selections(family, permitted) {
-            self.dump(family, &selection, |tracked| {
-                if permitted.forbids(&tracked.flow()) {
-                    stale.push(tracked);
-                }
+            self.dump(family, &selection, |payload| {
+                let tracked = message::tracked(payload);
+                stale.extend(tracked.filter(|tracked| permitted.forbids(&tracked.flow())));
             })?;
         }
         let mut forgotten = 0;
@@ -65,12 +66,24 @@ impl Conntrack {
         Ok(forgotten)
     }
 
+    /// Where replies are sent to that have to be translated.
+    ///
+    /// # Errors
+    /// The kernel could not be asked.
+    pub fn translated_clients(&self, family: Family) -> io::Result<BTreeSet<IpAddr>> {
+        let mut clients = BTreeSet::new();
+        self.dump(family, &Selection::All, |payload| {
+            clients.extend(message::translated_client(payload));
+        })?;
+        Ok(clients)
+    }
+
     /// Reads the selected flows. A kernel before 5.8 gives all of the family.
     fn dump(
         &self,
         family: Family,
         selection: &Selection,
-        mut take: impl FnMut(Tracked),
+        mut take: impl FnMut(&[u8]),
     ) -> io::Result<()> {
         self.send(&message::dump(family, selection))?;
         loop {
@@ -79,11 +92,7 @@ impl Conntrack {
                 match received.kind {
                     NLMSG_DONE => return Ok(()),
                     NLMSG_ERROR => return error(received.payload).map_or(Ok(()), Err),
-                    message::TRACKED => {
-                        if let Some(tracked) = message::tracked(received.payload) {
-                            take(tracked);
-                        }
-                    }
+                    message::TRACKED => take(received.payload),
                     _ => {}
                 }
             }

@@ -11,6 +11,7 @@ use podway_proxy_plan::plan::{Family, FrontendKey};
 use podway_proxy_plan::stale_flows::Permitted;
 
 use crate::beacon::Said;
+use crate::bypass;
 use crate::conntrack::Conntrack;
 use crate::refusals::Verdict;
 
@@ -70,19 +71,25 @@ impl Dataplane for Nftables {
     type Error = BackendError;
 
     fn commit(&mut self, transaction: &Transaction) -> Result<Alone, BackendError> {
-        let Self { kernel, silencer, flows: _, said } = self;
+        let Self { kernel, silencer, flows, said } = self;
         match transaction.change {
             Change::Elements { .. } => kernel.commit(transaction).map(|_| Alone::Yes),
-            Change::Replace { .. } => said.during(transaction.family, |kept| {
-                let write = || kernel.commit_with(transaction, kept).map(drop);
-                match silencer.unheard(kernel, 1, write)? {
-                    (Ok(()), Alone::Yes) => Ok(Alone::Yes),
-                    // Nobody listened, so this may have been undone: once more, with the monitor
-                    // on.
-                    (Ok(()), Alone::No) => write().map(|()| Alone::No),
-                    (Err(error), _) => Err(error),
+            Change::Replace { ref table, ref elements, .. } => {
+                let alone = said.during(transaction.family, |kept| {
+                    let write = || kernel.commit_with(transaction, kept).map(drop);
+                    match silencer.unheard(kernel, 1, write)? {
+                        (Ok(()), Alone::Yes) => Ok(Alone::Yes),
+                        // Nobody listened, so this may have been undone: once more, with the
+                        // monitor on.
+                        (Ok(()), Alone::No) => write().map(|()| Alone::No),
+                        (Err(error), _) => Err(error),
+                    }
+                })?;
+                if let Some(filled) = bypass::filled(flows, table, elements) {
+                    kernel.commit(&filled)?;
                 }
-            }),
+                Ok(alone)
+            }
         }
     }
 

@@ -17,6 +17,7 @@
 //! | `dataplane` | what the loop needs of a kernel |
 //! | [`accelerator`] | what the loop needs of a back end at the socket |
 //! | [`beacon`] | addresses that this node's DNS server answers at |
+//! | `bypass` | pods that speak with each other untracked |
 //! | [`conntrack`], `doubts` | which tracked flows the kernel is to forget, and when |
 //! | [`refusals`] | packets refused, by Service port |
 //! | [`health`] | whether the kernel follows |
@@ -43,7 +44,7 @@ use podway_proxy_plan::policy::{NodeLocalDns, Policy};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::accelerator::{Accelerator, Report};
+use crate::accelerator::{Accelerator, Report, fitting};
 use crate::beacon::{Beacon, Said};
 use crate::conntrack::Conntrack;
 use crate::dataplane::Nftables;
@@ -61,6 +62,7 @@ use crate::turn::Turn;
 
 pub mod accelerator;
 pub mod beacon;
+mod bypass;
 pub mod chain;
 pub mod conntrack;
 mod dataplane;
@@ -143,6 +145,7 @@ impl Syncer {
         programmed: impl FnOnce() + Send + 'static,
     ) -> Result<Self, StartError> {
         let Settings { policy, node, masquerade_bit, kernel: choices, turn } = settings;
+        let policy = fitting(&*accelerator, policy);
         let kernel = Kernel::open()?;
         let mut monitor = Monitor::open(&kernel)?;
         let said = Said::default();

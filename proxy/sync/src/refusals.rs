@@ -178,7 +178,8 @@ pub(crate) fn counting(deleted: &[Element]) -> Vec<(Verdict, FrontendKey)> {
                 | Element::AffinityId { .. }
                 | Element::AffinityTimeout { .. }
                 | Element::Learned(_)
-                | Element::NodeLocalDns { .. } => None,
+                | Element::NodeLocalDns { .. }
+                | Element::TranslatedClient { .. } => None,
             }
         })
         .collect()

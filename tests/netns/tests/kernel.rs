@@ -23,7 +23,7 @@ use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::plan::{Family, FrontendKey};
 use podway_proxy_plan::planner::Planner;
-use podway_proxy_plan::policy::{DeadTcp, Policy, UnknownPorts};
+use podway_proxy_plan::policy::{ConntrackBypass, DeadTcp, Policy, UnknownPorts};
 use podway_tests_netns::isolated;
 use podway_tests_synthetic::{Cluster, POD_CIDR, pod_ip};
 
@@ -243,11 +243,20 @@ fn every_choice_of_the_operator_reads_back() {
     let mut node = Node::with(cluster);
     let base = Options::default();
     let interface = |name| Options { pod_interface: name, ..base.clone() };
+    let pods: Vec<_> =
+        ["10.244.0.0/16", "fd00:10:244::/48"].iter().map(|cidr| cidr.parse().unwrap()).collect();
     let choices = [
         Options { dead_tcp: DeadTcp::Reset, ..base.clone() },
         Options { unknown_ports: UnknownPorts::Ignore, masquerade_bit: 31, ..base.clone() },
         Options { service_cidrs: vec!["10.96.0.0/12".parse().unwrap()], ..base.clone() },
         Options { node_local: NodeLocal::On, ..base.clone() },
+        Options { cluster_cidrs: pods.clone(), bypass: ConntrackBypass::On, ..base.clone() },
+        Options {
+            cluster_cidrs: pods.clone(),
+            bypass: ConntrackBypass::On,
+            node_local: NodeLocal::On,
+            ..base.clone()
+        },
         interface(InterfaceName::exactly("cni0")),
         interface(InterfaceName::beginning_with("veth")),
     ];

@@ -13,7 +13,7 @@ use podway_dns_server::resolv_conf;
 use podway_dns_zone::ZoneConfig;
 use podway_proxy_plan::interface::InterfaceName;
 use podway_proxy_plan::plan::Family;
-use podway_proxy_plan::policy::UnknownPorts;
+use podway_proxy_plan::policy::{PodDetection, Policy, UnknownPorts};
 use tracing_subscriber::filter::Targets;
 
 use super::{FlagError, LogFormat, ProxyMode};
@@ -267,6 +267,28 @@ pub(super) fn bind_address(
 ) -> Result<Option<SocketAddr>, FlagError> {
     let flag = Flag { name, accepted: "ADDR or ADDR:PORT, or nothing to turn it off" };
     if text.is_empty() { Ok(None) } else { socket_address(&flag, text, port).map(Some) }
+}
+
+/// Whether pods may speak with each other untracked in `mode`, with `policy` for the rest.
+pub(super) fn conntrack_bypass(mode: ProxyMode, policy: &Policy) -> Result<(), FlagError> {
+    let flag = Flag {
+        name: "--conntrack-bypass",
+        accepted: "false, or true with --proxy-mode ebpf or auto, --detect-local-mode ClusterCIDR \
+                   and --cluster-cidr",
+    };
+    match (mode, policy.pods) {
+        (ProxyMode::Nftables, _) => {
+            Err(flag.error("true", "rules translate packets, which takes connection tracking"))
+        }
+        (ProxyMode::Auto | ProxyMode::Ebpf, PodDetection::ClusterCidrs)
+            if !policy.cluster_cidrs.is_empty() =>
+        {
+            Ok(())
+        }
+        (ProxyMode::Auto | ProxyMode::Ebpf, _) => {
+            Err(flag.error("true", "the pods of all nodes have to be told by their addresses"))
+        }
+    }
 }
 
 pub(super) fn log_levels(text: &str) -> Result<Targets, FlagError> {

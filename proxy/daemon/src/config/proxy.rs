@@ -1,7 +1,9 @@
 //! How traffic is treated.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use podway_proxy_plan::policy::{DeadTcp, NodeLocalDns, NodePortAddresses, PodDetection, Policy};
+use podway_proxy_plan::policy::{
+    ConntrackBypass, DeadTcp, NodeLocalDns, NodePortAddresses, PodDetection, Policy,
+};
 
 use super::{FlagErrors, LoopbackNodePorts, ProxyConfig, parse};
 use crate::args::ProxyArgs;
@@ -15,7 +17,12 @@ pub(super) fn proxy(
     let mode = errors.keep(parse::proxy_mode(&args.proxy_mode));
     let masquerade_bit = errors.keep(parse::masquerade_bit(&args.masquerade_bit));
     let node_ports = node_ports(&args.nodeport_addresses, errors);
-    let policy = policy(args, node_ports.addresses, errors);
+    let mut policy = policy(args, node_ports.addresses, errors);
+    let bypass = errors.keep(parse::switch("--conntrack-bypass", &args.conntrack_bypass));
+    if let (Some(true), Some(mode), Some(policy)) = (bypass, mode, &mut policy) {
+        errors.keep(parse::conntrack_bypass(mode, policy));
+        policy.conntrack_bypass = ConntrackBypass::On;
+    }
     let loopback = errors.keep(parse::switch("--localhost-node-ports", &args.localhost_node_ports));
     Some(ProxyConfig {
         mode: mode?,
@@ -58,6 +65,8 @@ fn policy(
         dead_tcp: if reset_dead_tcp? { DeadTcp::Reset } else { DeadTcp::Keep },
         // The flag has a module of its own.
         node_local_dns: NodeLocalDns::Off,
+        // It depends on others.
+        conntrack_bypass: ConntrackBypass::Off,
     })
 }
 

@@ -3,7 +3,9 @@ use std::io;
 use clap::Parser;
 use podway_cluster_watch::api::{Access, Endpoint};
 use podway_proxy_plan::interface::InterfaceName;
-use podway_proxy_plan::policy::{DeadTcp, NodePortAddresses, PodDetection, UnknownPorts};
+use podway_proxy_plan::policy::{
+    ConntrackBypass, DeadTcp, NodePortAddresses, PodDetection, UnknownPorts,
+};
 use podway_proxy_sync::sysctl::{Choices, Permission};
 
 use super::*;
@@ -119,6 +121,7 @@ fn every_flag_is_taken_over() {
         unknown_ports: UnknownPorts::Ignore,
         dead_tcp: DeadTcp::Reset,
         node_local_dns: Default::default(),
+        conntrack_bypass: Default::default(),
     };
     assert_eq!(proxy.policy, expected);
     assert_eq!(proxy.loopback, LoopbackNodePorts::Forwarded);
@@ -422,4 +425,21 @@ fn numbers_and_times_out_of_range_are_named() {
     }
     let found = errors(&["--conntrack-udp-timeout=soon"]);
     assert!(found[0].ends_with("accepted: 0, or a time such as 1h30m or 3600s"), "{found:?}");
+}
+
+#[test]
+fn conntrack_is_bypassed_only_where_sockets_are_translated_and_pods_are_told_by_address() {
+    let bypass = "--conntrack-bypass";
+    let cidr = "--cluster-cidr=10.244.0.0/16";
+    let on = resolve(&[bypass, cidr, "--proxy-mode=ebpf"]).unwrap().proxy.policy;
+    assert_eq!(on.conntrack_bypass, ConntrackBypass::On);
+    for flags in [
+        &[bypass, cidr][..],
+        &[bypass, "--proxy-mode=auto"],
+        &[bypass, cidr, "--proxy-mode=ebpf", "--detect-local-mode=NodeCIDR"],
+    ] {
+        let [error] = &errors(flags)[..] else { panic!("{flags:?}") };
+        assert!(error.starts_with("--conntrack-bypass"), "{error}");
+        assert!(error.contains("--proxy-mode ebpf or auto"), "it names what is accepted: {error}");
+    }
 }

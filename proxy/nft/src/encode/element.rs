@@ -182,6 +182,11 @@ fn push_element<Prev: Pusher>(
             // The bindings write times in host order; the kernel reads big endian.
             push_key(attributes, &Value::default().frontend(key)).push_timeout(timeout_ms.to_be())
         }
+        Element::TranslatedClient { address, timeout_ms } => {
+            // As above.
+            push_key(attributes, &Value::default().address(*address))
+                .push_timeout(timeout_ms.to_be())
+        }
     }
 }
 

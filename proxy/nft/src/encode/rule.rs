@@ -9,7 +9,7 @@ mod expression;
 use std::net::IpAddr;
 
 use netlink_bindings::nftables::{
-    CmpOps, CtKeys, LookupFlags, MetaKeys, PayloadBase, PushExprListAttrs,
+    CmpOps, CtKeys, FibFlags, LookupFlags, MetaKeys, PayloadBase, PushExprListAttrs,
 };
 use netlink_bindings::traits::Pusher;
 use podway_cluster_model::port::Protocol;
@@ -23,6 +23,9 @@ const CT_STATE_NEW: u32 = 1 << 3;
 
 /// `IPS_DST_NAT`.
 const CT_STATUS_DNAT: u32 = 1 << 5;
+
+/// `IPS_SRC_NAT`.
+const CT_STATUS_SNAT: u32 = 1 << 4;
 
 /// `RTN_LOCAL`: an address of this host.
 const ADDRESS_TYPE_LOCAL: u32 = 2;
@@ -60,6 +63,7 @@ impl<Prev: Pusher> Expressions<Prev> {
                 .masked(CT_STATE_NEW, 0)
                 .compare(CmpOps::Neq, 0),
             Condition::Tcp => self.tcp(),
+            Condition::Udp => self.protocol(Protocol::Udp),
             Condition::To(protocol, port) => {
                 self.protocol(protocol).port(DESTINATION_PORT_OFFSET, port)
             }
@@ -72,10 +76,8 @@ impl<Prev: Pusher> Expressions<Prev> {
                 .payload(PayloadBase::TransportHeader, TCP_FLAGS_OFFSET, 1, FIRST_REGISTER)
                 .masked_octets(&[TCP_SYN], &[0])
                 .compare_octets(CmpOps::Eq, &[0]),
-            Condition::Translated => self
-                .conntrack(CtKeys::Status, FIRST_REGISTER)
-                .masked(CT_STATUS_DNAT, 0)
-                .compare(CmpOps::Neq, 0),
+            Condition::Translated => self.has_status(CT_STATUS_DNAT),
+            Condition::SourceTranslated => self.has_status(CT_STATUS_SNAT),
             Condition::Marked(bit) => {
                 self.meta(MetaKeys::Mark, FIRST_REGISTER).masked(bit, 0).compare(CmpOps::Neq, 0)
             }
@@ -85,13 +87,20 @@ impl<Prev: Pusher> Expressions<Prev> {
             Condition::FromInterface(name) => self.interface(name, CmpOps::Eq),
             Condition::NotFromInterface(name) => self.interface(name, CmpOps::Neq),
             Condition::FromThisNode => {
-                self.source_address_type().compare(CmpOps::Eq, ADDRESS_TYPE_LOCAL)
+                self.address_type(FibFlags::Saddr).compare(CmpOps::Eq, ADDRESS_TYPE_LOCAL)
+            }
+            Condition::ToThisNode => {
+                self.address_type(FibFlags::Daddr).compare(CmpOps::Eq, ADDRESS_TYPE_LOCAL)
             }
             Condition::In(key, set) => self.key(key).look_up(set, None, 0),
             Condition::NotIn(key, set) => {
                 self.key(key).look_up(set, None, LookupFlags::Invert as u32)
             }
         }
+    }
+
+    fn has_status(self, bit: u32) -> Self {
+        self.conntrack(CtKeys::Status, FIRST_REGISTER).masked(bit, 0).compare(CmpOps::Neq, 0)
     }
 
     fn tcp(self) -> Self {
@@ -140,6 +149,7 @@ impl<Prev: Pusher> Expressions<Prev> {
             }
             Statement::UnmarkConnection => self.load(0).set_connection_mark(),
             Statement::Learn { timeout_s } => self.learn(timeout_s),
+            Statement::Remember { set, timeout_s } => self.remember(set, timeout_s),
             Statement::Masquerade => self.masquerade(),
             Statement::NoTrack => self.notrack(),
         }

@@ -115,7 +115,7 @@ impl FakeTable {
                     Flow::Continue
                 }
                 // What packets teach is up to the kernel; tests put it in as elements.
-                Statement::Learn { .. } => Flow::Continue,
+                Statement::Learn { .. } | Statement::Remember { .. } => Flow::Continue,
                 Statement::NoTrack => {
                     state.untracked = true;
                     Flow::Continue
@@ -181,6 +181,11 @@ impl FakeTable {
                 source == loopback(Family::of(source))
             }
             Condition::Translated => state.to.is_some(),
+            Condition::SourceTranslated => state.masqueraded,
+            Condition::Udp => state.packet.protocol == Protocol::Udp,
+            // What is sent to the node itself is of interest here only where it is a frontend, and
+            // that is asked too.
+            Condition::ToThisNode => false,
             Condition::Marked(bit) => state.mark & bit != 0,
             Condition::ConnectionMarked => state.id.is_some(),
             Condition::FromThisNode => state.packet.from == From::ThisNode,

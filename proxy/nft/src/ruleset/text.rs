@@ -63,6 +63,9 @@ impl fmt::Display for Spelled<&Condition> {
             }
             Condition::MidStream => formatter.write_str("tcp flags ! syn"),
             Condition::Translated => formatter.write_str("ct status dnat"),
+            Condition::SourceTranslated => formatter.write_str("ct status snat"),
+            Condition::Udp => formatter.write_str("meta l4proto udp"),
+            Condition::ToThisNode => formatter.write_str("fib daddr type local"),
             Condition::Marked(bit) => {
                 write!(formatter, "meta mark & 0x{bit:08x} != 0x00000000")
             }
@@ -101,6 +104,10 @@ impl fmt::Display for Spelled<&Statement> {
                 Spelled(self.0, Key::Client),
                 Spelled(self.0, SetKind::Learned { size: 0 }.data())
             ),
+            Statement::Remember { set, timeout_s } => {
+                let source = Spelled(self.0, Key::Source);
+                write!(formatter, "update @{set} {{ {source} timeout {timeout_s}s }}")
+            }
             Statement::Masquerade => formatter.write_str("masquerade fully-random"),
             Statement::NoTrack => formatter.write_str("notrack"),
         }
@@ -155,7 +162,7 @@ impl Set {
             SetKind::Ranges | SetKind::ConcatenatedRanges => {
                 writeln!(formatter, "\t\tflags interval")?;
             }
-            SetKind::Learned { size } => {
+            SetKind::Learned { size } | SetKind::Seen { size } => {
                 writeln!(formatter, "\t\tsize {size}\n\t\tflags dynamic,timeout")?;
             }
         }

@@ -19,10 +19,7 @@ use crate::names::{ChainName, SetName};
 use crate::ruleset::{
     Chain, Condition, Hook, HookKind, HookPoint, Key, Rule, Set, SetKind, Statement,
 };
-use crate::schema::{FILTER_PRIORITY, rule};
-
-/// Priority before connection tracking (`NF_IP_PRI_RAW`).
-const RAW_PRIORITY: i32 = -300;
+use crate::schema::{FILTER_PRIORITY, RAW_PRIORITY, rule};
 
 /// Whether a node answers DNS queries itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

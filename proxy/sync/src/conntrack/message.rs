@@ -46,7 +46,12 @@ pub(super) enum Selection {
     Protocol(Protocol),
     /// Those to a frontend; for IPv6 also others of its protocol and port.
     Frontend(FrontendKey),
+    /// All.
+    All,
 }
+
+/// `IPS_SRC_NAT` and `IPS_DST_NAT`.
+const TRANSLATED: u32 = 1 << 4 | 1 << 5;
 
 /// One entry of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +75,16 @@ impl Tracked {
 pub(super) fn dump(family: Family, selection: &Selection) -> Vec<u8> {
     let mut bytes = Vec::new();
     message(&mut bytes, GET, NLM_F_DUMP, family, |bytes| {
-        let tuple = PushConntrackAttrs::new(bytes).push_zone(DEFAULT_ZONE).nested_tuple_orig();
+        let attributes = PushConntrackAttrs::new(bytes);
+        let tuple = match selection {
+            // Of any zone, and of protocols that are no Service's.
+            Selection::All => return,
+            Selection::Protocol(_) | Selection::Frontend(_) => {
+                attributes.push_zone(DEFAULT_ZONE).nested_tuple_orig()
+            }
+        };
         match selection {
+            Selection::All => return,
             Selection::Protocol(protocol) => tuple
                 .nested_tuple_proto()
                 .push_proto_num(protocol.number())
@@ -182,6 +195,15 @@ pub(super) fn tracked(payload: &[u8]) -> Option<Tracked> {
         answerer: reply.source,
         id: attributes.get_id().ok()?,
     })
+}
+
+/// Where replies to a flow are sent, whatever zone it is in; `None` for one that nothing is translated
+/// of.
+pub(super) fn translated_client(payload: &[u8]) -> Option<IpAddr> {
+    let attributes = ConntrackAttrs::new(payload.get(FAMILY_HEADER_BYTES..)?);
+    let is_translated = attributes.get_status().is_ok_and(|status| status & TRANSLATED != 0);
+    let reply = Tuple::read(&attributes, Direction::Reply).filter(|_| is_translated)?;
+    Some(reply.destination.ip())
 }
 
 /// One direction of a flow.

@@ -212,29 +212,41 @@ impl<Prev: Pusher> Expressions<Prev> {
     pub(super) fn learn(self, timeout_s: u32) -> Self {
         let (loaded, data) = self.parts(&Key::Client.parts(), FIRST_REGISTER);
         let (loaded, _) = loaded.parts(SetKind::Learned { size: 0 }.data(), data);
+        loaded.update(SetName::Affinity, Some(data), timeout_s)
+    }
+
+    /// Adds the source, or renews it.
+    pub(super) fn remember(self, set: SetName, timeout_s: u32) -> Self {
+        self.key(Key::Source).update(set, None, timeout_s)
+    }
+
+    /// Adds the key that is loaded, with what is in the register `data`, or renews it.
+    fn update(self, set: SetName, data: Option<u32>, timeout_s: u32) -> Self {
         let timeout_ms = u64::from(timeout_s) * 1_000;
-        loaded.written_here(b"dynset", |bytes| {
+        self.written_here(b"dynset", |bytes| {
             push_header(bytes, NFTA_DYNSET_OP, 4);
             bytes.extend(DYNSET_UPDATE.to_be_bytes());
             push_header(bytes, NFTA_DYNSET_SREG_KEY, 4);
             bytes.extend(FIRST_REGISTER.to_be_bytes());
-            push_header(bytes, NFTA_DYNSET_SREG_DATA, 4);
-            bytes.extend(data.to_be_bytes());
+            if let Some(data) = data {
+                push_header(bytes, NFTA_DYNSET_SREG_DATA, 4);
+                bytes.extend(data.to_be_bytes());
+            }
             push_header(bytes, NFTA_DYNSET_TIMEOUT, 8);
             bytes.extend(timeout_ms.to_be_bytes());
             // `NFTA_DYNSET_SET_NAME` is 1, as `NFTA_LOOKUP_SET` is.
-            PushExprLookupAttrs::new(bytes)
-                .push_set_bytes(SetName::Affinity.to_string().as_bytes());
+            PushExprLookupAttrs::new(bytes).push_set_bytes(set.to_string().as_bytes());
         })
     }
 
-    pub(super) fn source_address_type(self) -> Self {
+    /// Loads what kind of address the source is, or the destination.
+    pub(super) fn address_type(self, of: FibFlags) -> Self {
         self.with(|list| {
             list.nested_elem()
                 .nested_data_fib()
                 .push_dreg(FIRST_REGISTER)
                 .push_result(FIB_RESULT_ADDRESS_TYPE)
-                .push_flags(FibFlags::Saddr as u32)
+                .push_flags(of as u32)
                 .end_nested()
                 .end_nested()
         })

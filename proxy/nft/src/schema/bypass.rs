@@ -1,0 +1,99 @@
+//! What pods send each other, kept out of connection tracking where no reply can need translation.
+//!
+//! A socket that eBPF has translated sends to its endpoint from the first packet on, and nothing on
+//! the way has to know the connection. But a pod may also be translated here by rules: by ours, when
+//! eBPF left its socket alone, or by those of others. Replies to it then have to be tracked, and look
+//! like any packet between pods. So a pod is remembered when a packet of it that is translated
+//! leaves, before any reply comes, and is tracked from then on. That tells the pods that opted out,
+//! virtual machines, kernels' own sockets, and Services that eBPF does not carry, all the same way.
+//!
+//! The set of pods that go untracked is empty in a fresh table. It is filled when pods with flows that
+//! were translated before are remembered; until then everything is tracked, which harms nobody.
+
+use crate::names::{ChainName, SetName};
+use crate::ruleset::{
+    Chain, Condition, Hook, HookKind, HookPoint, Key, Rule, Set, SetKind, Statement,
+};
+use crate::schema::{RAW_PRIORITY, SNAT_PRIORITY, chain, frontend_in, rule};
+
+/// How long a pod is tracked after it was last seen to be translated, in seconds.
+///
+/// 6 days: a flow is forgotten by the kernel when no packet came for 5 (the default for TCP), so no
+/// flow outlives it.
+pub const REMEMBERED: u32 = 6 * 24 * 60 * 60;
+
+/// Most pods that are remembered: of this node, and of others that use its node ports.
+///
+/// One that finds no room gets no replies to what is translated, so there is more of it than a cluster
+/// has pods in use with one node.
+const MAX_CLIENTS: u32 = 1 << 17;
+
+/// Just after SNAT, so that the source is the one that replies are sent to.
+const REMEMBER_PRIORITY: i32 = SNAT_PRIORITY + 10;
+
+pub(super) fn sets() -> [Set; 2] {
+    [
+        Set { name: SetName::UntrackedPods, key: Key::Source, kind: SetKind::Ranges },
+        Set {
+            name: SetName::TranslatedClients,
+            key: Key::Source,
+            kind: SetKind::Seen { size: MAX_CLIENTS },
+        },
+    ]
+}
+
+/// Adds the chains, or rules to those that are there already.
+pub(super) fn add_chains(chains: &mut Vec<Chain>) {
+    let between_pods = rule(
+        [
+            Condition::In(Key::Source, SetName::UntrackedPods),
+            Condition::In(Key::Destination, SetName::UntrackedPods),
+        ],
+        [Statement::Jump(ChainName::Bypass)],
+    );
+    let hook = |point, priority| Some(Hook { kind: HookKind::Filter, point, priority });
+    chains.insert(0, chain(ChainName::Bypass, bypass()));
+    match chains.iter_mut().find(|chain| chain.name == ChainName::RawPrerouting) {
+        Some(raw) => raw.rules.push(between_pods),
+        None => chains.push(Chain {
+            name: ChainName::RawPrerouting,
+            hook: hook(HookPoint::Prerouting, RAW_PRIORITY),
+            rules: vec![between_pods],
+        }),
+    }
+    chains.push(Chain {
+        name: ChainName::FilterPostroutingAfterNat,
+        hook: hook(HookPoint::Postrouting, REMEMBER_PRIORITY),
+        rules: [Condition::Translated, Condition::SourceTranslated].map(remember).into(),
+    });
+}
+
+/// Everything that may be translated goes back to the caller.
+fn bypass() -> Vec<Rule> {
+    let tracked = [
+        Condition::In(Key::Source, SetName::TranslatedClients),
+        Condition::In(Key::Destination, SetName::TranslatedClients),
+        // Node addresses in a range that is wider than it should be: node ports and ports of pods
+        // at the node, and replies to who is masqueraded.
+        Condition::ToThisNode,
+        frontend_in(SetName::Frontends),
+        frontend_in(SetName::Rejected),
+        frontend_in(SetName::Dropped),
+        Condition::In(Key::Destination, SetName::ClusterIps),
+        Condition::In(Key::Destination, SetName::ServiceCidrs),
+    ];
+    let untracked = [Condition::Tcp, Condition::Udp];
+    tracked
+        .map(|condition| rule([condition], [Statement::Return]))
+        .into_iter()
+        .chain(untracked.map(|condition| rule([condition], [Statement::NoTrack])))
+        .collect()
+}
+
+/// Remembers the source of what is translated as `condition` says.
+fn remember(condition: Condition) -> Rule {
+    rule(
+        [condition, Condition::In(Key::Source, SetName::PodCidrs)],
+        [Statement::Remember { set: SetName::TranslatedClients, timeout_s: REMEMBERED }],
+    )
+}
