@@ -52,6 +52,8 @@ pub(crate) enum Way {
     PodTracked,
     /// To the Service, translated at the socket, on a node with Podway's rules.
     Ebpf,
+    /// As before, and the connection is kept out of connection tracking (`--conntrack-bypass`).
+    EbpfUntracked,
     /// To the Service, by Podway's rules.
     Nftables,
     /// To the Service, by rules in the shape of kube-proxy 1.36 and 1.37.
@@ -60,8 +62,14 @@ pub(crate) enum Way {
 
 impl Way {
     /// Every way, in the order of a round.
-    const ALL: [Self; 5] =
-        [Self::Pod, Self::PodTracked, Self::Ebpf, Self::Nftables, Self::KubeProxy];
+    const ALL: [Self; 6] = [
+        Self::Pod,
+        Self::PodTracked,
+        Self::Ebpf,
+        Self::EbpfUntracked,
+        Self::Nftables,
+        Self::KubeProxy,
+    ];
 
     /// The way in a table.
     const fn name(self) -> &'static str {
@@ -69,6 +77,7 @@ impl Way {
             Self::Pod => "straight to the pod, no rules",
             Self::PodTracked => "straight to the pod, podway's rules",
             Self::Ebpf => "podway, eBPF",
+            Self::EbpfUntracked => "podway, eBPF, untracked",
             Self::Nftables => "podway, nftables",
             Self::KubeProxy => "kube-proxy 1.36/1.37 shape",
         }

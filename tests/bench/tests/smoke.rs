@@ -69,7 +69,7 @@ fn datapath_measures_every_way_and_prints_one_table() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}\n{text}\n{errors}", output.status);
     for size in ["| 2 ", "| 3 "] {
-        assert_eq!(text.lines().filter(|line| line.starts_with(size)).count(), 5, "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with(size)).count(), 6, "{text}");
     }
     assert!(text.contains("3 Services: a connect by eBPF takes"), "{text}");
 }

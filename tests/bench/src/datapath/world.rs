@@ -41,6 +41,7 @@ const PROCESSORS: [usize; 2] = [1, 0];
 pub(super) struct World {
     plain: Node,
     ebpf: Node,
+    untracked: Node,
     nftables: Node,
     kube_proxy: Node,
     program: Program,
@@ -70,9 +71,11 @@ impl World {
         kube_proxy.load(&ruleset(cluster, kube_proxy.server)?)?;
         let ebpf = node(Lab::builder().ebpf())?;
         ebpf.apply(cluster)?;
+        let untracked = node(Lab::builder().ebpf().podway_argument("--conntrack-bypass"))?;
+        untracked.apply(cluster)?;
         let nftables = node(Lab::builder().nftables())?;
         nftables.apply(cluster)?;
-        Ok(Self { plain, ebpf, nftables, kube_proxy, program })
+        Ok(Self { plain, ebpf, untracked, nftables, kube_proxy, program })
     }
 
     /// Measures one way.
@@ -82,6 +85,7 @@ impl World {
             Way::Pod => (&self.plain, self.plain.server, PORTS),
             Way::PodTracked => (&self.nftables, self.nftables.server, PORTS),
             Way::Ebpf => (&self.ebpf, service, SERVICE_PORTS),
+            Way::EbpfUntracked => (&self.untracked, service, SERVICE_PORTS),
             Way::Nftables => (&self.nftables, service, SERVICE_PORTS),
             Way::KubeProxy => (&self.kube_proxy, service, SERVICE_PORTS),
         };
@@ -106,16 +110,22 @@ impl World {
         Ok(serde_json::from_str(&text.with_context(|| way.name())?)?)
     }
 
-    /// Makes sure that what was measured as eBPF was eBPF.
+    /// Makes sure that what was measured as eBPF was eBPF, and tracked or not as the way says.
     pub(super) fn check_carried(&self) -> Result<()> {
-        let metrics = self.ebpf.ask("/metrics")?;
-        let name = "podway_ebpf_service_connects_total{namespace=\"default\",service=\"used\"} ";
-        let count = metrics.lines().find_map(|line| line.strip_prefix(name));
-        let count: u64 = count.context("no socket was counted")?.parse()?;
-        ensure!(count > 0, "no socket was translated");
-        let listed = ["conntrack", "-L", "--orig-dst", SERVICE];
-        let listed = self.ebpf.lab.exec(&Place::node(1), &listed)?.checked()?;
-        ensure!(!listed.contains(SERVICE), "packets met the rules: {listed}");
+        for node in [&self.ebpf, &self.untracked] {
+            let metrics = node.ask("/metrics")?;
+            let name =
+                "podway_ebpf_service_connects_total{namespace=\"default\",service=\"used\"} ";
+            let count = metrics.lines().find_map(|line| line.strip_prefix(name));
+            let count: u64 = count.context("no socket was counted")?.parse()?;
+            ensure!(count > 0, "no socket was translated");
+            let flows = node.flows_to(SERVICE)?;
+            ensure!(flows == 0, "{flows} flows met the rules");
+        }
+        let tracked = self.ebpf.flows_to(&self.ebpf.server.to_string())?;
+        ensure!(tracked > 0, "no connection was tracked");
+        let tracked = self.untracked.flows_to(&self.untracked.server.to_string())?;
+        ensure!(tracked == 0, "{tracked} connections were tracked");
         Ok(())
     }
 }
@@ -183,6 +193,13 @@ impl Node {
         input.write_all(ruleset.as_bytes())?;
         drop(input);
         nft.output()?.checked().map(drop)
+    }
+
+    /// How many flows the node tracks whose clients sent to `address`.
+    fn flows_to(&self, address: &str) -> Result<usize> {
+        let list = ["conntrack", "-L", "--orig-dst", address];
+        let listed = self.lab.exec(&Place::node(1), &list)?.checked()?;
+        Ok(listed.lines().filter(|line| line.contains(address)).count())
     }
 
     fn ask(&self, path: &str) -> Result<String> {
