@@ -15,6 +15,26 @@ const BURST: usize = 5_000;
 /// Age of a view that has not been told anything for so long that it matters.
 const OLD_SECONDS: f64 = 60.0;
 
+/// Services that a slow connection has to bring, each with so many octets that do not compress.
+const SLOW_SERVICES: usize = 200;
+const NOISE_OCTETS: usize = 4096;
+
+/// What a slow connection lets through in a second: a quarter of a minute at best for those Services.
+const SLOW_KILOBYTES: u32 = 64;
+
+/// Text without pattern, always the same for a number.
+fn noise(number: usize) -> String {
+    let mut state = u64::try_from(number).unwrap_or_default() + 1;
+    let letter = |_| {
+        // Xorshift by Marsaglia.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'A' + u8::try_from(state >> 32 & 0x1f).unwrap_or_default())
+    };
+    (0..NOISE_OCTETS).map(letter).collect()
+}
+
 /// Every node answers for the Service `name` with its address.
 fn all_answer(cluster: &Cluster, name: &str) -> Result<()> {
     let address = cluster.cluster_ip(name, Family::V4)?.to_string();
@@ -103,6 +123,48 @@ fn connections_that_are_open_and_dead_are_noticed() {
         cluster.start_api_server()?;
         blocked.open()?;
         all_reach(&routes, &["web-1", "web-2"])
+    });
+}
+
+#[test]
+fn a_slow_connection_takes_its_time_and_is_not_given_up() {
+    in_api_lab(web(), |cluster| {
+        let routes = web_routes(cluster)?;
+        all_reach(&routes, &["web-1", "web-2"])?;
+        cluster.wait_until("the last view to be on disk", || {
+            Ok(cluster.metric(1, "podway_state_writes_total")? >= 1.0)
+        })?;
+        // More than goes through a narrow way in the time that a silent server is given.
+        for number in 0..SLOW_SERVICES {
+            let object = json!({
+                "apiVersion": "v1", "kind": "Service",
+                "metadata": {
+                    "name": format!("slow-{number}"),
+                    "annotations": {"example.com/noise": noise(number)},
+                },
+                "spec": {"ports": [{"port": 80}]},
+            });
+            cluster.api().create("/api/v1/namespaces/default/services", &object)?;
+        }
+        cluster.kill_podway(1)?;
+        cluster.unready("web-2")?;
+        all_reach(&routes[1..], &["web-1"])?;
+        let narrow = Blocked::narrowed(cluster, 1, SLOW_KILOBYTES)?;
+        cluster.start_podway(1)?;
+        // Until all is there, the view of before holds.
+        ensure!(cluster.metric(1, "podway_view_from_disk")? > 0.0, "it came at once");
+        routes[0].reaches(&["web-1", "web-2"].map(str::to_owned).into())?;
+        cluster.metric_becomes(1, "podway_view_from_disk", 0.0)?;
+        all_reach(&routes, &["web-1"])?;
+        let last = format!("slow-{}", SLOW_SERVICES - 1);
+        let address = cluster.cluster_ip(&last, Family::V4)?.to_string();
+        answers(cluster, 1, &format!("{last}.default.svc.cluster.local"), &[address])?;
+        let failures = cluster.metric(1, "podway_api_failures_total{kind=\"service\"}")?;
+        ensure!(failures == 0.0, "{failures} lists were given up");
+        // What changes from now on comes in time, slow as the way is.
+        cluster.ready("web-2")?;
+        all_reach(&routes, &["web-1", "web-2"])?;
+        narrow.open()
     });
 }
 
