@@ -124,6 +124,15 @@ fn short_names_resolve_through_the_search_path() {
         ensure!(text.contains(&cluster.cluster_ip("web", Family::V6)?.to_string()), "{text}");
         let missing = cluster.exec(&pod(), &["getent", "hosts", "cart"])?;
         ensure!(missing.code == 2, "cart is in another namespace: {missing}");
+        if cluster.is_on_ebpf() {
+            // Else answers would have come by the rules.
+            let asked = ["connects", "datagrams"].map(|counted| {
+                let labels = "{namespace=\"kube-system\",service=\"kube-dns\"}";
+                cluster.metric(1, &format!("podway_ebpf_service_{counted}_total{labels}"))
+            });
+            let [connects, datagrams] = asked;
+            ensure!(connects? + datagrams? > 0.0, "no resolver's socket was translated");
+        }
 
         // A reverse look-up of the name server's own address, as old nslookup does it.
         let text = eventually(cluster, &pod(), &["busybox", "nslookup", "10.96.0.10"])?;

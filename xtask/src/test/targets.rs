@@ -12,22 +12,28 @@ use crate::bless;
 /// The crate of the netns tier.
 const NETNS_PACKAGE: &str = "podway-tests-netns";
 
-/// Targets of that crate about traffic, which run a second time with sockets carried by eBPF.
+/// Targets of that crate whose clients use Services, which run a second time with sockets carried by
+/// eBPF.
 ///
-/// `sockets` is about eBPF alone and has it in the first run already; what the others test is the
-/// same in both modes, or not touched by either.
-const ON_EBPF: [&str; 11] = [
+/// Some are about eBPF alone and have it in the first run already; `tests/README.md` says of the others
+/// why they are left out.
+const ON_EBPF: [&str; 16] = [
     "addresses",
     "affinity",
     "cluster_ip",
     "endpoints",
     "flows",
+    "manifests",
     "masquerade",
+    "names",
     "node_local",
     "node_port",
+    "node_servers",
     "policies",
     "resilience",
+    "resolvers",
     "service_changes",
+    "service_ranges",
 ];
 
 /// One run of cargo.
