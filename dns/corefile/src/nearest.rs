@@ -7,11 +7,19 @@ pub(crate) fn of<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option
         return None;
     }
     let lowered = word.to_lowercase();
+    let length = lowered.chars().count();
     known
+        // Words whose lengths differ by more are further apart than that.
+        .filter(|known| known.chars().count().abs_diff(length) <= slip(known))
         .map(|known| (strsim::damerau_levenshtein(&lowered, known), known))
-        .filter(|(distance, known)| *distance <= known.len().div_ceil(3))
+        .filter(|(distance, known)| *distance <= slip(known))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
+}
+
+/// Most edits that are still a slip of `known`.
+const fn slip(known: &str) -> usize {
+    known.len().div_ceil(3)
 }
 
 #[cfg(test)]
