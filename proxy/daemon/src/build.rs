@@ -12,7 +12,7 @@ use podway_proxy_plan::node::NodeView;
 use podway_proxy_plan::policy::NodePortAddresses;
 use podway_proxy_sync::health::Health;
 use podway_proxy_sync::turn::Turn;
-use podway_proxy_sync::{Inquirer, Settings, Syncer};
+use podway_proxy_sync::{Settings, Syncer};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -25,6 +25,7 @@ use crate::environment::explain_refusal;
 use crate::events;
 use crate::health_checks;
 use crate::interfaces;
+use crate::live::Live;
 use crate::loopback;
 use crate::metrics::{ProbeCounts, RefusedPackets, SocketCounts, register_build, register_sockets};
 use crate::names::Names;
@@ -41,6 +42,8 @@ pub(crate) struct App {
     syncer: Syncer,
     dns: Dns,
     doors: Doors,
+    /// Which addresses of the node accept node ports.
+    node_ports: watch::Sender<NodePortAddresses>,
     /// Servers at node ports, which follow the cluster already.
     at_node_ports: JoinSet<()>,
     networks: Networks,
@@ -120,9 +123,10 @@ impl App {
         sockets.register(&mut registry);
         syncer.metrics().register(&mut registry);
         dns.register(&mut registry);
+        let node_ports = watch::Sender::new(proxy.policy.node_ports);
         let servers = NodePortServers {
             node,
-            accepting: proxy.policy.node_ports,
+            accepting: node_ports.subscribe(),
             loopback: proxy.loopback,
             health: syncer.health().clone(),
         };
@@ -169,6 +173,7 @@ impl App {
             syncer,
             dns,
             doors,
+            node_ports,
             at_node_ports,
             networks,
             keeper,
@@ -178,9 +183,9 @@ impl App {
         })
     }
 
-    /// A way to ask the sync loop.
-    pub(crate) fn inquirer(&self) -> Inquirer {
-        self.syncer.inquirer()
+    /// What a changed configuration is told to.
+    pub(crate) fn live(&self) -> Live {
+        Live { inquirer: self.syncer.inquirer(), node_ports: self.node_ports.clone() }
     }
 
     /// Sets every part to work.
@@ -284,7 +289,7 @@ impl Running {
 /// What servers at node ports depend on besides the cluster.
 struct NodePortServers {
     node: NodeView,
-    accepting: NodePortAddresses,
+    accepting: watch::Receiver<NodePortAddresses>,
     loopback: LoopbackNodePorts,
     health: Health,
 }
@@ -299,8 +304,8 @@ impl NodePortServers {
     ) -> JoinSet<()> {
         let Self { node, accepting, loopback, health } = self;
         let mut tasks = JoinSet::new();
-        let checks = health_checks::Servers::new(node.clone(), accepting, health);
-        tasks.spawn(checks.follow(feed.subscribe(), addresses));
+        let checks = health_checks::Servers::new(node.clone(), health);
+        tasks.spawn(checks.follow(feed.subscribe(), addresses, accepting));
         match loopback {
             LoopbackNodePorts::Closed => {}
             LoopbackNodePorts::Forwarded => {

@@ -27,7 +27,6 @@ const BIND_RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct Servers {
     checks: HealthChecks,
     node: NodeView,
-    node_ports: NodePortAddresses,
     health: Health,
     /// What each port tells.
     ports: BTreeMap<Port, watch::Sender<HealthCheck>>,
@@ -46,12 +45,11 @@ impl Drop for Open {
 }
 
 impl Servers {
-    /// No server yet; `node` is this node and `node_ports` where it accepts node ports.
-    pub(crate) fn new(node: NodeView, node_ports: NodePortAddresses, health: Health) -> Self {
+    /// No server yet; `node` is this node.
+    pub(crate) fn new(node: NodeView, health: Health) -> Self {
         Self {
             checks: HealthChecks::new(node.name.clone()),
             node,
-            node_ports,
             health,
             ports: BTreeMap::new(),
             open: HashMap::new(),
@@ -59,14 +57,15 @@ impl Servers {
         }
     }
 
-    /// Follows the cluster until its source is gone, and the node's addresses for as long as
-    /// somebody tells of them.
+    /// Follows the cluster until its source is gone; the node's addresses, and which of them accept
+    /// node ports, for as long as somebody tells of them.
     pub(crate) async fn follow(
         mut self,
         mut cluster: Subscription,
         mut interfaces: watch::Receiver<Vec<IpAddr>>,
+        mut accepting: watch::Receiver<NodePortAddresses>,
     ) {
-        let mut is_told = true;
+        let (mut is_told, mut is_configured) = (true, true);
         loop {
             tokio::select! {
                 view = cluster.next() => match view {
@@ -78,9 +77,11 @@ impl Servers {
                     let found = interfaces.borrow_and_update().clone();
                     self.node = self.node.clone().with_interfaces(found);
                 }
+                changed = accepting.changed(), if is_configured => is_configured = changed.is_ok(),
                 () = tokio::time::sleep(BIND_RETRY), if !self.refused.is_empty() => {}
             }
-            self.settle().await;
+            let node_ports = accepting.borrow_and_update().clone();
+            self.settle(&node_ports).await;
         }
     }
 
@@ -103,10 +104,10 @@ impl Servers {
     }
 
     /// Closes what is not to be served any more and opens what is.
-    async fn settle(&mut self) {
+    async fn settle(&mut self, node_ports: &NodePortAddresses) {
         let addresses = Family::ALL
             .into_iter()
-            .flat_map(|family| self.node.node_port_addresses(family, &self.node_ports));
+            .flat_map(|family| self.node.node_port_addresses(family, node_ports));
         let wanted: HashSet<SocketAddr> = addresses
             .flat_map(|address| {
                 self.ports.keys().map(move |port| SocketAddr::new(address, port.number()))

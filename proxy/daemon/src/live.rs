@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use podway_proxy_plan::policy::NodePortAddresses;
 use podway_proxy_sync::Inquirer;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
@@ -46,6 +48,29 @@ const LIVE: [&str; 12] = [
     "--service-cidrs",
     "--unknown-service-ports",
 ];
+
+/// What a changed configuration is told to.
+pub(crate) struct Live {
+    /// The sync loop.
+    pub(crate) inquirer: Inquirer,
+    /// Servers at node ports.
+    pub(crate) node_ports: watch::Sender<NodePortAddresses>,
+}
+
+impl Live {
+    /// Takes over what is live of `config`; whether rules followed.
+    async fn take(&self, config: Config) -> bool {
+        let policy = config.proxy.policy;
+        self.node_ports.send_if_modified(|accepting| {
+            let differs = *accepting != policy.node_ports;
+            if differs {
+                accepting.clone_from(&policy.node_ports);
+            }
+            differs
+        });
+        self.inquirer.set_policy(policy, config.proxy.masquerade_bit).await
+    }
+}
 
 /// Where the configuration comes from.
 #[derive(Debug)]
@@ -124,7 +149,7 @@ impl Origin {
     }
 
     /// Follows the file for ever.
-    pub(crate) async fn follow(mut self, inquirer: Inquirer) {
+    pub(crate) async fn follow(mut self, live: Live) {
         let Some(mut followed) = self.file.take() else { return std::future::pending().await };
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -134,12 +159,12 @@ impl Origin {
             // A file that is gone for a moment is being replaced.
             if now.is_some() && now != followed.stamp {
                 followed.stamp = now;
-                self.take_over(&mut followed, &inquirer).await;
+                self.take_over(&mut followed, &live).await;
             }
         }
     }
 
-    async fn take_over(&self, followed: &mut Followed, inquirer: &Inquirer) {
+    async fn take_over(&self, followed: &mut Followed, to: &Live) {
         let file = followed.path.display();
         let read = Environment::read().and_then(|now| read(&followed.path, &self.line, &now));
         let (config, reading) = match read {
@@ -154,8 +179,7 @@ impl Origin {
         let live: Vec<_> = changed.iter().filter(is_live).cloned().collect();
         let later: Vec<_> = changed.iter().filter(|flag| !is_live(flag)).cloned().collect();
         if !live.is_empty() {
-            let (policy, bit) = (config.proxy.policy, config.proxy.masquerade_bit);
-            let told = inquirer.set_policy(policy, bit).await;
+            let told = to.take(config).await;
             info!(%file, flags = live.join(", "), told, "configuration taken over");
         }
         if !later.is_empty() {

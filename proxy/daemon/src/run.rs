@@ -58,7 +58,7 @@ async fn serve(config: Config, origin: Origin) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("signals cannot be awaited")?;
     let app = App::build(config).await?;
     // Ends with the runtime.
-    drop(tokio::spawn(origin.follow(app.inquirer())));
+    drop(tokio::spawn(origin.follow(app.live())));
     let mut app = app.start();
     let failure = tokio::select! {
         name = signals.next() => {

@@ -152,6 +152,35 @@ fn health_check_port_in_use_is_tried_again_and_addresses_are_followed() {
     wait_for("its end", || check("192.0.2.9:32100").is_none());
 }
 
+#[test]
+fn health_checks_follow_a_configuration_that_changes_where_node_ports_are() {
+    if !isolated("health_checks_follow_a_configuration_that_changes_where_node_ports_are") {
+        return;
+    }
+    let node = node_with_addresses();
+    let endpoints = [("10.244.1.5", "node-a", READY)];
+    node.write("web.yaml", &(service(CHECKED) + &slice("web-4", "IPv4", &endpoints)));
+    let folder = tempfile::TempDir::new().unwrap();
+    let config = folder.path().join("config.yaml");
+    let accept = |cidr: &str| {
+        let text = format!(
+            "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n\
+             nodePortAddresses: ['{cidr}']\n"
+        );
+        let new = folder.path().join("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, &config).unwrap();
+    };
+    let [v4, v6] = CHECKED_AT;
+    accept("192.0.2.0/24");
+    let daemon = node.start(&["--config", config.to_str().unwrap()]);
+    daemon.wait_until_ready();
+    wait_for("an answer", || check(v4).is_some());
+    assert!(check(v6).is_none(), "no node port is there");
+    accept("2001:db8::/64");
+    wait_for("the other address", || check(v6).is_some() && check(v4).is_none());
+}
+
 /// An endpoint that answers everything with its name, over TCP and UDP.
 fn endpoint(address: &str, name: &'static str) {
     let listener = TcpListener::bind(address).unwrap();
