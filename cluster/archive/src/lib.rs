@@ -19,6 +19,7 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use lz4_flex::frame::{FrameDecoder, FrameEncoder};
 use podway_cluster_model::builder::{Builder, Change};
+use podway_cluster_model::import::Imports;
 use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,7 @@ mod tests;
 pub const MAGIC: [u8; 8] = *b"PODWAY\x1aS";
 
 /// Version of the format that is written, and the only one that is read.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Most bytes of an archive.
 ///
@@ -57,6 +58,8 @@ pub struct Header {
     pub written_by: String,
     /// Which labels its objects have.
     pub label_keys: LabelKeys,
+    /// Whether there are imports among them.
+    pub imports: Imports,
     /// How many objects there are.
     pub objects: u64,
 }
@@ -76,6 +79,7 @@ impl Archive {
     pub fn into_snapshot(self) -> Arc<Snapshot> {
         let mut builder = Builder::new();
         builder.keep_labels(self.header.label_keys);
+        builder.know_imports(self.header.imports);
         builder.apply(self.changes).0
     }
 }
@@ -142,7 +146,8 @@ pub fn write(
 ) -> Result<Vec<u8>, WriteError> {
     let objects = changes(snapshot).count() as u64;
     let (written_by, label_keys) = (written_by.to_owned(), snapshot.label_keys.clone());
-    let header = Header { taken_unix_seconds, written_by, label_keys, objects };
+    let imports = snapshot.imports;
+    let header = Header { taken_unix_seconds, written_by, label_keys, imports, objects };
     let header = postcard::to_allocvec(&header).map_err(WriteError::Object)?;
     let length = u32::try_from(header.len()).map_err(io::Error::other);
     let mut bytes = Vec::new();
@@ -213,8 +218,14 @@ pub fn read(bytes: &[u8]) -> Result<Archive, ReadError> {
 fn changes(snapshot: &Snapshot) -> impl Iterator<Item = Change> + '_ {
     let services = snapshot.services.values().flat_map(|entry| {
         let service = entry.service.as_deref().cloned().map(Change::Service);
-        let slices = entry.slices.values().map(|slice| Change::Slice((**slice).clone()));
-        service.into_iter().chain(slices)
+        let imported = entry.imported.as_deref();
+        let import = imported.and_then(|imported| imported.import.as_deref());
+        let import = import.cloned().map(Change::Import);
+        // Those that serve a Service stand under that already.
+        let bare = imported.into_iter().flat_map(|imported| imported.slices.values());
+        let slices = entry.slices.values().chain(bare.filter(|slice| slice.service.is_none()));
+        let slices = slices.map(|slice| Change::Slice((**slice).clone()));
+        service.into_iter().chain(import).chain(slices)
     });
     let namespaces = snapshot.namespaces.iter();
     let namespaces =

@@ -11,6 +11,7 @@ use super::*;
 fn written(changes: Vec<Change>) -> (Arc<Snapshot>, Vec<u8>) {
     let mut builder = Builder::new();
     builder.keep_labels(["team".into(), "example.com/tier".into()].into_iter().collect());
+    builder.know_imports(Imports::Known);
     let (snapshot, _) = builder.apply(changes);
     let bytes = write(&snapshot, 1_800_000_000, "podway test").unwrap();
     (snapshot, bytes)
@@ -25,7 +26,8 @@ fn sample() -> Vec<Change> {
         ),
         Change::Slice(EndpointSlice {
             name: name("web-a"),
-            service: ServiceName::new("shop", "web").unwrap(),
+            service: Some(ServiceName::new("shop", "web").unwrap()),
+            origin: None,
             ports: vec![EndpointPort {
                 name: PortName::new("http").unwrap(),
                 protocol: Protocol::Tcp,
@@ -52,6 +54,7 @@ fn same(left: &Snapshot, right: &Snapshot) -> bool {
         && left.pods == right.pods
         && left.service_cidrs == right.service_cidrs
         && left.label_keys == right.label_keys
+        && left.imports == right.imports
 }
 
 proptest! {
@@ -100,7 +103,7 @@ fn another_version_and_other_files_are_told_apart() {
     assert!(matches!(read(b"{}"), Err(ReadError::Foreign)));
     bytes[8] = 200;
     let error = read(&bytes).unwrap_err();
-    assert_eq!(error.to_string(), "has format version 200, and this podway reads version 3");
+    assert_eq!(error.to_string(), "has format version 200, and this podway reads version 4");
 }
 
 /// The encoding follows the types; when this fails, [`VERSION`] must change with it.
@@ -110,12 +113,12 @@ fn the_encoding_is_that_of_its_version() {
         .iter()
         .map(|change| HEXLOWER.encode(&postcard::to_allocvec(change).unwrap()))
         .collect();
-    assert_eq!(encoded, ENCODED_IN_VERSION_3);
+    assert_eq!(encoded, ENCODED_IN_VERSION_4);
 }
 
-/// [`sample`] as version 3 encodes it.
-const ENCODED_IN_VERSION_3: [&str; 2] = [
-    "040473686f7001047465616d03646e73",
-    "020473686f70057765622d610473686f700377656201046874747000903f01000af40101000001057765622d30\
+/// [`sample`] as version 4 encodes it.
+const ENCODED_IN_VERSION_4: [&str; 2] = [
+    "060473686f7001047465616d03646e73",
+    "020473686f70057765622d61010473686f70037765620001046874747000903f01000af40101000001057765622d30\
      01066e6f64652d3101057765622d3001067a6f6e652d6101067a6f6e652d6100",
 ];

@@ -14,6 +14,7 @@ use proptest::sample::select;
 
 use crate::builder::{Builder, Change};
 use crate::endpoint::{Condition, Endpoint, EndpointPort, EndpointSlice, Hints};
+use crate::import::{ImportKind, ServiceImport, SliceOrigin};
 use crate::label::Labels;
 use crate::name::{
     Hostname, LocalName, NameError, Namespace, NodeName, ObjectName, PortName, ServiceName,
@@ -37,6 +38,7 @@ const NODES: &[&str] = &["node-1", "node-2", "node-3.example.com"];
 const ZONES: &[&str] = &["zone-a", "zone-b"];
 const LABEL_KEYS: &[&str] = &["team", "example.com/tier"];
 const LABEL_VALUES: &[&str] = &["dns", "shop", ""];
+const CLUSTERS: &[&str] = &["east", "west"];
 const SERVICE_CIDRS: &[&str] = &["kubernetes", "more"];
 const ALIASES: &[&str] = &["www.example.com", "web.default.svc.cluster.local", "db"];
 
@@ -166,7 +168,8 @@ fn slice_for(
     (name_of(LOCAL_NAMES, LocalName::new), endpoints).prop_map(move |(name, endpoints)| {
         EndpointSlice {
             name: ObjectName { namespace: service.namespace.clone(), name },
-            service: service.clone(),
+            service: Some(service.clone()),
+            origin: None,
             ports: ports.clone(),
             endpoints: endpoints.into(),
         }
@@ -254,6 +257,31 @@ pub fn labels() -> impl Strategy<Value = Labels> {
     prop_oneof![2 => Just(Labels::default()), 1 => full]
 }
 
+/// A `ServiceImport` of either kind.
+pub fn service_import() -> impl Strategy<Value = ServiceImport> {
+    let addresses = vec(cluster_ip_v4(), 0..=1).prop_map(ImportKind::ClusterSetIp);
+    let kind = prop_oneof![addresses, Just(ImportKind::Headless)];
+    let port = (port_name(), protocol(), port()).prop_map(|(name, protocol, port)| EndpointPort {
+        name,
+        protocol,
+        port,
+    });
+    (service_name(), kind, vec(port, 0..=2), labels())
+        .prop_map(|(name, kind, ports, labels)| ServiceImport { name, kind, ports, labels })
+}
+
+/// A slice that was imported; it may serve a Service of this cluster too.
+pub fn imported_slice() -> impl Strategy<Value = EndpointSlice> {
+    let cluster = name_of(CLUSTERS, Hostname::new);
+    (slice(), cluster, name_of(SERVICES, Hostname::new), any::<bool>()).prop_map(
+        |(slice, cluster, name, serves)| {
+            let service = ServiceName { namespace: slice.name.namespace.clone(), name };
+            let origin = Some(Arc::new(SliceOrigin { service, cluster }));
+            EndpointSlice { service: slice.service.filter(|_| serves), origin, ..slice }
+        },
+    )
+}
+
 /// A Namespace that exists.
 fn namespace_object() -> impl Strategy<Value = Change> {
     (namespace(), labels()).prop_map(|(name, labels)| Change::Namespace(name, labels))
@@ -275,6 +303,9 @@ pub fn change() -> impl Strategy<Value = Change> {
         2 => service_name().prop_map(Change::ServiceGone),
         8 => slice().prop_map(Change::Slice),
         3 => object_name().prop_map(Change::SliceGone),
+        2 => service_import().prop_map(Change::Import),
+        1 => service_name().prop_map(Change::ImportGone),
+        2 => imported_slice().prop_map(Change::Slice),
         1 => namespace_object(),
         1 => namespace().prop_map(Change::NamespaceGone),
         2 => node().prop_map(Change::Node),

@@ -10,6 +10,7 @@ use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::EndpointSlice;
+use crate::import::{Imported, Imports, ServiceImport};
 use crate::label::{LabelKeys, Labels};
 use crate::name::{LocalName, Namespace, NodeName, ObjectName, ServiceName};
 use crate::node::{Node, Pod};
@@ -31,6 +32,10 @@ pub enum Change {
     Slice(EndpointSlice),
     /// The slice is gone; its Service is found by the builder.
     SliceGone(ObjectName),
+    /// The `ServiceImport` is now this.
+    Import(ServiceImport),
+    /// The `ServiceImport` is gone.
+    ImportGone(ServiceName),
     /// The Namespace exists, with those of its labels that are kept.
     Namespace(Namespace, Labels),
     /// The Namespace is gone.
@@ -56,9 +61,11 @@ impl Change {
             Self::Service(service) => service.labels.retain(keys),
             Self::Namespace(_, labels) => labels.retain(keys),
             Self::Pod(pod) => pod.labels.retain(keys),
+            Self::Import(import) => import.labels.retain(keys),
             Self::ServiceGone(_)
             | Self::Slice(_)
             | Self::SliceGone(_)
+            | Self::ImportGone(_)
             | Self::NamespaceGone(_)
             | Self::Node(_)
             | Self::NodeGone(_)
@@ -75,8 +82,12 @@ pub struct Builder {
     current: Snapshot,
     /// Which labels objects have that come from now on, where that is not what the snapshot says.
     label_keys: Option<LabelKeys>,
+    /// Whether imports are known, where that is not what the snapshot says.
+    imports: Option<Imports>,
     /// Which Service each slice belongs to, so that a slice can be found by its own name.
     slice_owners: HashMap<ObjectName, ServiceName>,
+    /// Which import each imported slice belongs to.
+    slice_imports: HashMap<ObjectName, ServiceName>,
 }
 
 impl Builder {
@@ -93,6 +104,11 @@ impl Builder {
         self.label_keys = Some(keys);
     }
 
+    /// Says whether imports are known, once the next changes are applied.
+    pub fn know_imports(&mut self, imports: Imports) {
+        self.imports = Some(imports);
+    }
+
     /// Applies `changes` in order and returns the new snapshot with what differs from the last.
     ///
     /// The delta names exactly what differs: changes that undo each other leave no trace in it.
@@ -107,6 +123,10 @@ impl Builder {
         if let Some(keys) = self.label_keys.take() {
             self.current.label_keys = keys;
             delta.label_keys = true;
+        }
+        if let Some(imports) = self.imports.take() {
+            self.current.imports = imports;
+            delta.imports = true;
         }
         delta.retain_differing(&before, &self.current);
         if !delta.is_empty() {
@@ -130,6 +150,18 @@ impl Builder {
             }
             Change::ServiceGone(name) => {
                 self.edit_entry(name, delta, |entry| entry.service.take().is_some());
+            }
+            Change::Import(import) => {
+                self.edit_imported(import.name.clone(), delta, |imported| {
+                    let changed = imported.import.as_deref() != Some(&import);
+                    if changed {
+                        imported.import = Some(Arc::new(import));
+                    }
+                    changed
+                });
+            }
+            Change::ImportGone(name) => {
+                self.edit_imported(name, delta, |imported| imported.import.take().is_some());
             }
             Change::Slice(slice) => self.put_slice(slice, delta),
             Change::SliceGone(name) => self.drop_slice(&name, delta),
@@ -155,27 +187,50 @@ impl Builder {
         }
     }
 
-    /// Puts a slice under its Service; one that changed its Service leaves the old one.
+    /// Puts a slice under its Service and its import; one that changed them leaves the old ones.
     fn put_slice(&mut self, slice: EndpointSlice, delta: &mut Delta) {
-        let name = slice.name.clone();
-        let owner = slice.service.clone();
-        if self.slice_owners.get(&name).is_some_and(|before| *before != owner) {
-            self.drop_slice(&name, delta);
+        let slice = Arc::new(slice);
+        let name = &slice.name;
+        let import = slice.origin.as_ref().map(|origin| &origin.service);
+        let moved = self.slice_owners.get(name) != slice.service.as_ref()
+            || self.slice_imports.get(name) != import;
+        if moved {
+            self.drop_slice(name, delta);
         }
-        self.slice_owners.insert(name.clone(), owner.clone());
-        self.edit_entry(owner, delta, |entry| {
-            let changed = entry.slices.get(&name.name).map(AsRef::as_ref) != Some(&slice);
-            if changed {
-                entry.slices.insert_mut(name.name, Arc::new(slice));
-            }
-            changed
-        });
+        if let Some(owner) = slice.service.clone() {
+            self.slice_owners.insert(name.clone(), owner.clone());
+            self.edit_entry(owner, delta, |entry| put_one(&mut entry.slices, &slice));
+        }
+        if let Some(import) = import.cloned() {
+            self.slice_imports.insert(name.clone(), import.clone());
+            self.edit_imported(import, delta, |imported| put_one(&mut imported.slices, &slice));
+        }
     }
 
     fn drop_slice(&mut self, name: &ObjectName, delta: &mut Delta) {
         if let Some(owner) = self.slice_owners.remove(name) {
             self.edit_entry(owner, delta, |entry| entry.slices.remove_mut(&name.name));
         }
+        if let Some(import) = self.slice_imports.remove(name) {
+            self.edit_imported(import, delta, |imported| imported.slices.remove_mut(&name.name));
+        }
+    }
+
+    /// Edits what is imported under `name`; `edit` says whether it changed anything.
+    fn edit_imported(
+        &mut self,
+        name: ServiceName,
+        delta: &mut Delta,
+        edit: impl FnOnce(&mut Imported) -> bool,
+    ) {
+        self.edit_entry(name, delta, |entry| {
+            let mut imported = entry.imported.as_deref().cloned().unwrap_or_default();
+            let changed = edit(&mut imported);
+            if changed {
+                entry.imported = (!imported.is_empty()).then(|| Arc::new(imported));
+            }
+            changed
+        });
     }
 
     /// Edits the entry of `name`; `edit` says whether it changed anything.
@@ -197,6 +252,18 @@ impl Builder {
         }
         delta.services.insert(name);
     }
+}
+
+/// Puts `slice` among `slices` unless it stands there already; says whether it did not.
+fn put_one(
+    slices: &mut RedBlackTreeMapSync<LocalName, Arc<EndpointSlice>>,
+    slice: &Arc<EndpointSlice>,
+) -> bool {
+    let changed = slices.get(&slice.name.name) != Some(slice);
+    if changed {
+        slices.insert_mut(slice.name.name.clone(), Arc::clone(slice));
+    }
+    changed
 }
 
 /// Puts `value` into `table` unless it stands there already.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::import::SliceOrigin;
 use crate::name::{Hostname, LocalName, NodeName, ObjectName, PortName, ServiceName};
 use crate::port::{Port, Protocol};
 
@@ -18,8 +19,11 @@ use crate::port::{Port, Protocol};
 pub struct EndpointSlice {
     /// Namespace and name of the slice.
     pub name: ObjectName,
-    /// The Service it belongs to (label `kubernetes.io/service-name`).
-    pub service: ServiceName,
+    /// The Service it belongs to (label `kubernetes.io/service-name`); `None` where it was imported
+    /// and serves no Service of this cluster.
+    pub service: Option<ServiceName>,
+    /// What it was imported for, if it was and somebody wants to know.
+    pub origin: Option<Arc<SliceOrigin>>,
     /// Ports of every endpoint in the slice.
     pub ports: Vec<EndpointPort>,
     /// The endpoints, all of one address family.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::builder::Change;
 use crate::endpoint::{Endpoint, EndpointSlice, HintSets};
+use crate::import::SliceOrigin;
 use crate::label::{LabelMap, Labels};
 use crate::name::{ObjectName, PortName, ServiceName};
 use crate::service::Service;
@@ -42,6 +43,11 @@ impl Interner {
         match change {
             Change::Service(service) => self.service(service),
             Change::Slice(slice) => self.slice(slice),
+            Change::Import(import) => {
+                self.service_name(&mut import.name);
+                import.ports.iter_mut().for_each(|port| self.port_name(&mut port.name));
+                self.labels(&mut import.labels);
+            }
             Change::Pod(pod) => {
                 self.object_name(&mut pod.name);
                 pod.node.iter_mut().for_each(|node| self.text(node.shared_mut()));
@@ -56,6 +62,7 @@ impl Interner {
             | Change::ServiceCidr(_)
             | Change::ServiceGone(_)
             | Change::SliceGone(_)
+            | Change::ImportGone(_)
             | Change::NamespaceGone(_)
             | Change::NodeGone(_)
             | Change::PodGone(_)
@@ -73,7 +80,12 @@ impl Interner {
 
     fn slice(&mut self, slice: &mut EndpointSlice) {
         self.object_name(&mut slice.name);
-        self.service_name(&mut slice.service);
+        slice.service.iter_mut().for_each(|service| self.service_name(service));
+        if let Some(origin) = &mut slice.origin {
+            let SliceOrigin { service, cluster } = Arc::make_mut(origin);
+            self.service_name(service);
+            self.text(cluster.shared_mut());
+        }
         slice.ports.iter_mut().for_each(|port| self.port_name(&mut port.name));
         slice.ports.shrink_to_fit();
         slice.endpoints.iter_mut().for_each(|endpoint| self.endpoint(endpoint));

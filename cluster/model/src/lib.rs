@@ -10,6 +10,7 @@
 //! | [`service`] | Services |
 //! | [`label`] | labels that somebody selects by, and selectors |
 //! | [`endpoint`] | `EndpointSlice`s and their endpoints |
+//! | [`import`] | Services of other clusters |
 //! | [`node`] | Nodes and Pods, as far as this node needs them |
 //! | [`service_cidr`] | ranges that ClusterIPs are given out of |
 //! | [`snapshot`] | one whole, immutable view of the cluster |
@@ -23,6 +24,7 @@
 pub mod arbitrary;
 pub mod builder;
 pub mod endpoint;
+pub mod import;
 pub mod intern;
 pub mod label;
 pub mod name;

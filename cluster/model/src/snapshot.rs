@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rpds::RedBlackTreeMapSync;
 
 use crate::endpoint::EndpointSlice;
+use crate::import::{Imported, Imports};
 use crate::label::{LabelKeys, Labels};
 use crate::name::{LocalName, Namespace, NodeName, ObjectName, ServiceName};
 use crate::node::{Node, Pod};
@@ -34,6 +35,8 @@ pub struct Snapshot {
     pub service_cidrs: RedBlackTreeMapSync<LocalName, Arc<ServiceCidr>>,
     /// Which labels are kept of every Service, Namespace and Pod.
     pub label_keys: LabelKeys,
+    /// Whether `services` has imports.
+    pub imports: Imports,
 }
 
 /// A Service with the slices that carry its name.
@@ -43,13 +46,15 @@ pub struct ServiceEntry {
     pub service: Option<Arc<Service>>,
     /// Its slices by name, which is the order every reader merges them in.
     pub slices: RedBlackTreeMapSync<LocalName, Arc<EndpointSlice>>,
+    /// What other clusters have under the same name; nothing unless somebody wants to know.
+    pub imported: Option<Arc<Imported>>,
 }
 
 impl ServiceEntry {
     /// Whether nothing is left that the entry stands for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.service.is_none() && self.slices.is_empty()
+        self.service.is_none() && self.slices.is_empty() && self.imported.is_none()
     }
 }
 
@@ -59,7 +64,7 @@ impl ServiceEntry {
 /// a merge of several steps it may also name what a later step changed back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delta {
-    /// Services whose object or slices changed.
+    /// Services whose object, import or slices changed.
     pub services: BTreeSet<ServiceName>,
     /// Namespaces that came or went, or whose labels changed.
     pub namespaces: BTreeSet<Namespace>,
@@ -71,6 +76,8 @@ pub struct Delta {
     pub service_cidrs: BTreeSet<LocalName>,
     /// Whether other labels are kept than before.
     pub label_keys: bool,
+    /// Whether imports came to be known, or are known no more.
+    pub imports: bool,
 }
 
 impl Delta {
@@ -84,6 +91,7 @@ impl Delta {
             pods: snapshot.pods.keys().cloned().collect(),
             service_cidrs: snapshot.service_cidrs.keys().cloned().collect(),
             label_keys: snapshot.label_keys != LabelKeys::default(),
+            imports: snapshot.imports != Imports::default(),
         }
     }
 
@@ -91,7 +99,7 @@ impl Delta {
     ///
     /// Visits only what the delta names.
     pub fn retain_differing(&mut self, before: &Snapshot, after: &Snapshot) {
-        let Self { services, namespaces, nodes, pods, service_cidrs, label_keys } = self;
+        let Self { services, namespaces, nodes, pods, service_cidrs, label_keys, imports } = self;
         services.retain(|name| before.services.get(name) != after.services.get(name));
         namespaces.retain(|name| before.namespaces.get(name) != after.namespaces.get(name));
         nodes.retain(|name| before.nodes.get(name) != after.nodes.get(name));
@@ -99,28 +107,31 @@ impl Delta {
         service_cidrs
             .retain(|name| before.service_cidrs.get(name) != after.service_cidrs.get(name));
         *label_keys &= before.label_keys != after.label_keys;
+        *imports &= before.imports != after.imports;
     }
 
     /// Adds the changes of a later step.
     pub fn merge(&mut self, later: Self) {
-        let Self { services, namespaces, nodes, pods, service_cidrs, label_keys } = later;
+        let Self { services, namespaces, nodes, pods, service_cidrs, label_keys, imports } = later;
         self.services.extend(services);
         self.namespaces.extend(namespaces);
         self.nodes.extend(nodes);
         self.pods.extend(pods);
         self.service_cidrs.extend(service_cidrs);
         self.label_keys |= label_keys;
+        self.imports |= imports;
     }
 
     /// Whether nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { services, namespaces, nodes, pods, service_cidrs, label_keys } = self;
+        let Self { services, namespaces, nodes, pods, service_cidrs, label_keys, imports } = self;
         services.is_empty()
             && namespaces.is_empty()
             && nodes.is_empty()
             && pods.is_empty()
             && service_cidrs.is_empty()
             && !label_keys
+            && !imports
     }
 }

@@ -40,7 +40,7 @@ use tracing::{debug, info};
 use crate::publish::Publisher;
 use crate::rejection::ObjectKind;
 use crate::report::Reports;
-use crate::wanted::WantedLabels;
+use crate::wanted::Wanted;
 
 mod backoff;
 mod connect;
@@ -78,8 +78,8 @@ pub struct ApiConfig {
     pub endpoints: Vec<Endpoint>,
     /// This node.
     pub node: NodeName,
-    /// Which labels are kept.
-    pub labels: WantedLabels,
+    /// What is kept besides what everybody needs.
+    pub wanted: Wanted,
     /// How long to wait for what.
     pub timing: Timing,
 }
@@ -185,7 +185,7 @@ impl Source {
         let (inbox, mut outbox) = mpsc::channel(INBOX);
         let shared = Shared {
             node: self.config.node.clone(),
-            labels: self.config.labels.follow(),
+            wanted: self.config.wanted.follow(),
             connector: Arc::clone(&self.connector),
             inbox,
             status: self.status.clone(),
@@ -205,7 +205,7 @@ impl Source {
     /// A store with what an earlier run knew, which is published.
     fn begin(&self, restored: Option<Archive>) -> Store {
         let Some(Archive { header, changes }) = restored else { return Store::default() };
-        let (store, snapshot) = Store::restored(header.label_keys, changes);
+        let (store, snapshot) = Store::restored((header.label_keys, header.imports), changes);
         info!(
             services = snapshot.services.size(),
             "last view taken from disk until the API server has told the new one"

@@ -17,6 +17,7 @@ use crate::rejection::{ObjectKind, Rejection, quotable};
 
 mod address;
 mod external;
+mod import;
 pub(crate) mod labels;
 mod node;
 mod service;
@@ -57,6 +58,7 @@ pub(crate) fn convert<I>(object: Object<I>) -> Conversion {
     let change = match kind {
         ObjectKind::Service => service::convert(object, &mut checker).map(Change::Service),
         ObjectKind::EndpointSlice => slice::convert(object, &mut checker).map(Change::Slice),
+        ObjectKind::Import => import::convert(object, &mut checker).map(Change::Import),
         ObjectKind::Namespace => namespace(object, &mut checker),
         ObjectKind::Node => node::convert_node(object, &mut checker).map(Change::Node),
         ObjectKind::Pod => node::convert_pod(object, &mut checker).map(Change::Pod),
@@ -85,6 +87,9 @@ fn kind_of<I>(object: &Object<I>) -> Option<ObjectKind> {
         ("v1", "Pod") => Some(ObjectKind::Pod),
         ("networking.k8s.io/v1", "ServiceCIDR") => Some(ObjectKind::ServiceCidr),
         ("discovery.k8s.io/v1", "EndpointSlice") => Some(ObjectKind::EndpointSlice),
+        ("multicluster.x-k8s.io/v1beta1" | "multicluster.x-k8s.io/v1alpha1", "ServiceImport") => {
+            Some(ObjectKind::Import)
+        }
         _ => None,
     }
 }
@@ -110,7 +115,7 @@ pub(crate) fn described_name(kind: ObjectKind, metadata: &Field<Metadata>) -> St
         }
     }
     match kind {
-        ObjectKind::Service | ObjectKind::EndpointSlice | ObjectKind::Pod => {
+        ObjectKind::Service | ObjectKind::EndpointSlice | ObjectKind::Import | ObjectKind::Pod => {
             format!("{}/{}", quotable(namespace), quotable(name))
         }
         ObjectKind::Namespace | ObjectKind::Node | ObjectKind::ServiceCidr => quotable(name),

@@ -12,6 +12,7 @@ use crate::rejection::ObjectKind;
 pub(crate) enum ObjectKey {
     Service(ServiceName),
     Slice(ObjectName),
+    Import(ServiceName),
     Namespace(Namespace),
     Node(NodeName),
     Pod(ObjectName),
@@ -26,6 +27,8 @@ impl ObjectKey {
             Change::ServiceGone(name) => Self::Service(name.clone()),
             Change::Slice(slice) => Self::Slice(slice.name.clone()),
             Change::SliceGone(name) => Self::Slice(name.clone()),
+            Change::Import(import) => Self::Import(import.name.clone()),
+            Change::ImportGone(name) => Self::Import(name.clone()),
             Change::Namespace(name, _) | Change::NamespaceGone(name) => {
                 Self::Namespace(name.clone())
             }
@@ -43,6 +46,7 @@ impl ObjectKey {
         Some(match kind {
             ObjectKind::Service => Self::Service(ServiceName::new(namespace, name).ok()?),
             ObjectKind::EndpointSlice => Self::Slice(ObjectName::new(namespace, name).ok()?),
+            ObjectKind::Import => Self::Import(ServiceName::new(namespace, name).ok()?),
             ObjectKind::Pod => Self::Pod(ObjectName::new(namespace, name).ok()?),
             ObjectKind::Namespace => Self::Namespace(Namespace::new(name).ok()?),
             ObjectKind::Node => Self::Node(NodeName::new(name).ok()?),
@@ -53,7 +57,7 @@ impl ObjectKey {
     /// The namespace that the object is in, or is.
     pub(crate) const fn namespace(&self) -> Option<&Namespace> {
         match self {
-            Self::Service(name) => Some(&name.namespace),
+            Self::Service(name) | Self::Import(name) => Some(&name.namespace),
             Self::Slice(name) | Self::Pod(name) => Some(&name.namespace),
             Self::Namespace(name) => Some(name),
             Self::Node(_) | Self::ServiceCidr(_) => None,
@@ -65,6 +69,7 @@ impl ObjectKey {
         match self {
             Self::Service(name) => Change::ServiceGone(name),
             Self::Slice(name) => Change::SliceGone(name),
+            Self::Import(name) => Change::ImportGone(name),
             Self::Namespace(name) => Change::NamespaceGone(name),
             Self::Node(name) => Change::NodeGone(name),
             Self::Pod(name) => Change::PodGone(name),
@@ -78,6 +83,7 @@ impl fmt::Display for ObjectKey {
         match self {
             Self::Service(name) => write!(formatter, "{} {name}", ObjectKind::Service),
             Self::Slice(name) => write!(formatter, "{} {name}", ObjectKind::EndpointSlice),
+            Self::Import(name) => write!(formatter, "{} {name}", ObjectKind::Import),
             Self::Namespace(name) => write!(formatter, "{} {name}", ObjectKind::Namespace),
             Self::Node(name) => write!(formatter, "{} {name}", ObjectKind::Node),
             Self::Pod(name) => write!(formatter, "{} {name}", ObjectKind::Pod),

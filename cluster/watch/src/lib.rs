@@ -17,7 +17,7 @@
 //! | [`publish`] | handing each new snapshot to every subscriber |
 //! | [`rejection`] | what is wrong with an object |
 //! | [`report`] | what is wrong with a source now, logged and counted |
-//! | [`wanted`] | which labels of objects are kept |
+//! | [`wanted`] | what is kept besides what everybody needs |
 //! | `document` | JSON and YAML documents, single objects and lists |
 //! | `object`, `field` | the fields of Kubernetes objects that we use, of whatever type they are |
 //! | `convert` | objects to changes of the model, a pure function |

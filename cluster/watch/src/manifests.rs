@@ -16,7 +16,6 @@ use std::sync::Arc;
 
 use podway_cluster_model::builder::Change;
 use podway_cluster_model::intern::Interner;
-use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::name::Namespace;
 
 use crate::convert::Conversion;
@@ -24,6 +23,7 @@ use crate::document::{Format, ParseFault, parse};
 use crate::key::ObjectKey;
 use crate::rejection::Rejection;
 use crate::report::{Problem, Update};
+use crate::wanted::Extras;
 
 mod folder;
 mod follow;
@@ -65,10 +65,10 @@ pub(crate) struct Outcome {
 /// What the files of a folder say.
 #[derive(Debug, Default)]
 pub(crate) struct Manifests {
-    /// Which labels objects have that are read from now on.
-    labels: LabelKeys,
-    /// Whether those are others than what was read before has.
-    relabel: bool,
+    /// What is kept of objects that are read from now on.
+    kept: Extras,
+    /// Whether that is other than what was kept of those read before.
+    renewed: bool,
     files: BTreeMap<FileName, File>,
     /// Which files hold an object, ordered; the first is the one that counts.
     holders: HashMap<ObjectKey, Vec<FileName>>,
@@ -130,10 +130,10 @@ impl Manifests {
         self.outcome(before)
     }
 
-    /// Says which labels are wanted of what is read from now on.
-    pub(crate) fn keep_labels(&mut self, keys: LabelKeys) {
-        self.labels = keys;
-        self.relabel = true;
+    /// Says what is wanted of objects that are read from now on.
+    pub(crate) fn keep(&mut self, extras: Extras) {
+        self.kept = extras;
+        self.renewed = true;
     }
 
     /// The names of all files that were there last.
@@ -156,7 +156,7 @@ impl Manifests {
         let format = Format::of(&name).unwrap_or(Format::Yaml);
         match parse(format, content) {
             Ok(conversions) => {
-                let mut file = File::of(conversions, &self.labels);
+                let mut file = File::of(conversions, &self.kept);
                 file.objects.values_mut().for_each(|object| self.interner.change(object));
                 self.replace(&name, file, before);
             }
@@ -252,7 +252,7 @@ impl Manifests {
                 (None, _) => Some(key.gone()),
             });
         }
-        if std::mem::take(&mut self.relabel) {
+        if std::mem::take(&mut self.renewed) {
             // Those without an object of their own have a label all the same.
             let bare = self.namespaces.iter().filter(|name| {
                 let key = ObjectKey::Namespace(Namespace::clone(name));
@@ -261,7 +261,7 @@ impl Manifests {
             outcome.changes.extend(bare.filter_map(|name| self.namespaces.bare(name)));
         }
         for change in &mut outcome.changes {
-            change.retain_labels(&self.labels);
+            change.retain_labels(&self.kept.labels);
         }
         for (name, was) in before.files {
             outcome.compare(&was, &self.file_problems(&name));
@@ -286,15 +286,14 @@ impl File {
         gone.chain(changed.map(|(key, _)| key)).cloned().collect()
     }
 
-    fn of(conversions: Vec<Conversion>, labels: &LabelKeys) -> Self {
+    fn of(conversions: Vec<Conversion>, kept: &Extras) -> Self {
         let mut file = Self::default();
         for conversion in conversions {
             match conversion {
                 Conversion::Ignored { kind } => *file.ignored.entry(kind).or_default() += 1,
                 Conversion::Read { change, rejections } => {
                     file.rejections.extend(rejections);
-                    if let Some(mut change) = change {
-                        change.retain_labels(labels);
+                    if let Some(change) = change.and_then(|change| kept.kept_of(change)) {
                         file.add(change);
                     }
                 }

@@ -135,7 +135,7 @@ mapping! {
     }
 }
 mapping! {
-    /// `spec` of a Service, a Node, a Pod or a `ServiceCIDR`.
+    /// `spec` of a Service, a Node, a Pod, a `ServiceCIDR` or a `ServiceImport`.
     Spec {
         // Service
         r#type: Field<String>,
@@ -164,6 +164,8 @@ mapping! {
         host_network: Field<bool>,
         // ServiceCIDR
         cidrs: List<String>,
+        // ServiceImport
+        ips: List<String>,
     }
 }
 mapping! {

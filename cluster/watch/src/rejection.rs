@@ -19,6 +19,8 @@ pub enum ObjectKind {
     Service,
     /// `discovery.k8s.io/v1` EndpointSlice.
     EndpointSlice,
+    /// `multicluster.x-k8s.io` `ServiceImport`.
+    Import,
     /// `v1` Namespace.
     Namespace,
     /// `v1` Node.
@@ -31,9 +33,10 @@ pub enum ObjectKind {
 
 impl ObjectKind {
     /// Every kind that is read.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Service,
         Self::EndpointSlice,
+        Self::Import,
         Self::Namespace,
         Self::Node,
         Self::Pod,
@@ -46,6 +49,7 @@ impl ObjectKind {
         match self {
             Self::Service => "service",
             Self::EndpointSlice => "endpointslice",
+            Self::Import => "serviceimport",
             Self::Namespace => "namespace",
             Self::Node => "node",
             Self::Pod => "pod",

@@ -1,30 +1,67 @@
-//! Which labels somebody selects by: what sources keep, and nothing else.
+//! What somebody wants to know besides what everybody does: sources keep that, and nothing else.
 //!
-//! Readers may come to want more at any time. A source then learns the new labels by reading again
-//! what it has read, and a snapshot says by its [`LabelKeys`] when it knows them of every object.
+//! Readers may come to want more at any time. A source then learns it by reading again what it has
+//! read, and a snapshot says when it knows it of every object.
 
+use podway_cluster_model::builder::Change;
 use podway_cluster_model::label::LabelKeys;
 use tokio::sync::watch;
 
-/// Which labels are wanted; clones show the same.
-#[derive(Debug, Clone, Default)]
-pub struct WantedLabels(watch::Sender<LabelKeys>);
+/// What is kept besides what everybody needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// Labels of Services, imports, Namespaces and Pods.
+    pub labels: LabelKeys,
+    /// Services of other clusters.
+    pub imports: bool,
+}
 
-impl WantedLabels {
-    /// Those with these keys, from the start.
+impl Extras {
+    /// Everything.
     #[must_use]
-    pub fn new(keys: LabelKeys) -> Self {
-        Self(watch::Sender::new(keys))
+    pub const fn all() -> Self {
+        Self { labels: LabelKeys::All, imports: true }
     }
 
-    /// Adds `keys` to what is wanted.
+    /// What is kept of an object; `None` where nothing is.
+    pub(crate) fn kept_of(&self, mut change: Change) -> Option<Change> {
+        change.retain_labels(&self.labels);
+        if self.imports {
+            return Some(change);
+        }
+        if let Change::Slice(slice) = &mut change {
+            slice.origin = None;
+            slice.service.as_ref()?;
+        }
+        (!matches!(change, Change::Import(_))).then_some(change)
+    }
+
+    /// Whether everything of `other` is kept.
+    fn covers(&self, other: &Self) -> bool {
+        self.labels.covers(&other.labels) && self.imports >= other.imports
+    }
+}
+
+/// What is wanted; clones show the same.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted(watch::Sender<Extras>);
+
+impl Wanted {
+    /// This, from the start.
+    #[must_use]
+    pub fn new(extras: Extras) -> Self {
+        Self(watch::Sender::new(extras))
+    }
+
+    /// Adds `extras` to what is wanted.
     ///
     /// Nothing is ever taken back: a reader that goes may be replaced by one that wants the same.
-    pub fn add(&self, keys: &LabelKeys) {
+    pub fn add(&self, extras: &Extras) {
         self.0.send_if_modified(|wanted| {
-            let more = !wanted.covers(keys);
+            let more = !wanted.covers(extras);
             if more {
-                *wanted = std::mem::take(wanted).union(keys);
+                wanted.labels = std::mem::take(&mut wanted.labels).union(&extras.labels);
+                wanted.imports |= extras.imports;
             }
             more
         });
@@ -32,47 +69,46 @@ impl WantedLabels {
 
     /// What is wanted now.
     #[must_use]
-    pub fn keys(&self) -> LabelKeys {
+    pub fn extras(&self) -> Extras {
         self.0.borrow().clone()
     }
 
     /// What is wanted now, and what will be.
     pub(crate) fn follow(&self) -> Followed {
         let mut receiver = self.0.subscribe();
-        let keys = receiver.borrow_and_update().clone();
-        Followed { receiver, keys }
+        let extras = receiver.borrow_and_update().clone();
+        Followed { receiver, extras }
     }
 }
 
 /// What a source keeps.
 #[derive(Debug, Clone)]
 pub(crate) struct Followed {
-    receiver: watch::Receiver<LabelKeys>,
-    keys: LabelKeys,
+    receiver: watch::Receiver<Extras>,
+    extras: Extras,
 }
 
 impl Followed {
-    /// The keys that were wanted when somebody last looked.
-    pub(crate) const fn keys(&self) -> &LabelKeys {
-        &self.keys
+    /// What was wanted when somebody last looked.
+    pub(crate) const fn extras(&self) -> &Extras {
+        &self.extras
     }
 
-    /// Looks whether more is wanted.
-    pub(crate) fn look(&mut self) -> bool {
-        let wanted = self.receiver.borrow_and_update();
-        let more = *wanted != self.keys;
-        if more {
-            self.keys = wanted.clone();
-        }
-        more
+    /// Looks what is wanted now; says whether `concerns` something in what differs from before.
+    pub(crate) fn look(&mut self, concerns: impl Fn(&Extras, &Extras) -> bool) -> bool {
+        let before = std::mem::replace(&mut self.extras, self.receiver.borrow_and_update().clone());
+        concerns(&before, &self.extras)
     }
 
-    /// Ends when more may be wanted.
-    pub(crate) async fn changed(&mut self) {
-        if self.receiver.changed().await.is_err() {
-            // Nobody is left who could want more.
-            std::future::pending::<()>().await;
+    /// Ends when something is wanted that `concerns` somebody.
+    pub(crate) async fn changed(&mut self, concerns: impl Fn(&Extras, &Extras) -> bool) {
+        while self.receiver.changed().await.is_ok() {
+            if self.look(&concerns) {
+                return;
+            }
         }
+        // Nobody is left who could want more.
+        std::future::pending().await
     }
 }
 
@@ -80,18 +116,23 @@ impl Followed {
 mod tests {
     use super::*;
 
-    fn keys(texts: &[&str]) -> LabelKeys {
-        texts.iter().map(|text| (*text).into()).collect()
+    fn labels(texts: &[&str]) -> Extras {
+        Extras { labels: texts.iter().map(|text| (*text).into()).collect(), imports: false }
     }
 
     #[test]
     fn what_is_wanted_grows() {
-        let wanted = WantedLabels::new(keys(&["a"]));
+        let wanted = Wanted::new(labels(&["a"]));
         let mut followed = wanted.clone().follow();
-        wanted.add(&keys(&["a"]));
-        assert!(!followed.look());
-        wanted.add(&keys(&["b"]));
-        assert!(followed.look() && !followed.look());
-        assert_eq!(*followed.keys(), keys(&["a", "b"]));
+        let differs = |before: &Extras, after: &Extras| before != after;
+        wanted.add(&labels(&["a"]));
+        assert!(!followed.look(differs));
+        wanted.add(&labels(&["b"]));
+        assert!(followed.look(differs) && !followed.look(differs));
+        assert_eq!(*followed.extras(), labels(&["a", "b"]));
+        wanted.add(&Extras { imports: true, ..Extras::default() });
+        wanted.add(&labels(&["b"]));
+        assert!(!followed.look(|before, after| before.labels != after.labels));
+        assert_eq!(*followed.extras(), Extras { imports: true, ..labels(&["a", "b"]) });
     }
 }

@@ -3,10 +3,12 @@
 //! No test looks at a clock: each waits for its condition, and only a lost event can reach the limit.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use podway_cluster_model::import::{ImportKind, Imports};
 use podway_cluster_model::label::{LabelKeys, Labels};
 use podway_cluster_model::name::ServiceName;
 use podway_cluster_model::snapshot::{Delta, Snapshot};
@@ -14,10 +16,12 @@ use podway_cluster_watch::api::{Access, ApiConfig, ApiWatch, Endpoint, Timing, s
 use podway_cluster_watch::publish::{NoView, Publisher, Subscription};
 use podway_cluster_watch::rejection::ObjectKind;
 use podway_cluster_watch::report::Problem;
-use podway_cluster_watch::wanted::WantedLabels;
+use podway_cluster_watch::wanted::{Extras, Wanted};
 use serde_json::json;
 
-use fake::{Fake, NAMESPACES, PODS, SERVICE_CIDRS, SERVICES, SLICES, StreamedLists};
+use fake::{
+    Fake, IMPORTS, NAMESPACES, OLDER_IMPORTS, PODS, SERVICE_CIDRS, SERVICES, SLICES, StreamedLists,
+};
 
 #[path = "api/fake.rs"]
 mod fake;
@@ -32,7 +36,7 @@ const SHORT: Duration = Duration::from_millis(300);
 struct Fixture {
     fake: Fake,
     watch: ApiWatch,
-    labels: WantedLabels,
+    wanted: Wanted,
     subscription: Subscription,
     snapshot: Arc<Snapshot>,
 }
@@ -48,16 +52,16 @@ impl Fixture {
 
     fn with(fake: Fake, endpoints: &[String], timing: Timing) -> Self {
         let publisher = Publisher::new();
-        let (subscription, labels) = (publisher.subscribe(), WantedLabels::default());
+        let (subscription, wanted) = (publisher.subscribe(), Wanted::default());
         let config = ApiConfig {
             access: Access::Kubeconfig(fake.path("kubeconfig")),
             endpoints: endpoints.iter().map(|text| Endpoint::parse(text).unwrap()).collect(),
             node: "node-1".parse_name(),
-            labels: labels.clone(),
+            wanted: wanted.clone(),
             timing,
         };
         let watch = spawn(config, publisher, None).unwrap();
-        Self { fake, watch, labels, subscription, snapshot: Arc::default() }
+        Self { fake, watch, wanted, subscription, snapshot: Arc::default() }
     }
 
     /// Waits until the newest snapshot is as wanted; gives what changed on the way.
@@ -171,7 +175,8 @@ fn nothing_is_published_before_every_kind_was_listed() {
     fixture.wait_for_status("the refusal", |watch| has_failed(watch, ObjectKind::EndpointSlice));
     fixture.wait_for_status("the others", |watch| {
         let kinds = watch.status().kinds();
-        kinds.values().filter(|kind| kind.heard.is_some()).count() == ObjectKind::ALL.len() - 1
+        // Nobody wants to know of imports.
+        kinds.values().filter(|kind| kind.heard.is_some()).count() == ObjectKind::ALL.len() - 2
     });
     assert!(!fixture.published());
     assert!(!fixture.watch.status().is_complete());
@@ -208,7 +213,7 @@ fn labels_that_are_wanted_are_kept_and_more_are_learned_by_a_new_list() {
     let texts = |texts: &[&str]| -> Vec<String> { texts.iter().map(ToString::to_string).collect() };
     assert_eq!(labels(&fixture.snapshot), (texts(&[]), texts(&[])), "nobody wants any");
     let keys: LabelKeys = ["team".into(), "app".into()].into_iter().collect();
-    fixture.labels.add(&keys);
+    fixture.wanted.add(&Extras { labels: keys.clone(), imports: false });
     let delta = fixture.wait("the labels", |snapshot| snapshot.label_keys == keys);
     assert!(delta.label_keys);
     assert_eq!(labels(&fixture.snapshot), (texts(&["dns"]), texts(&["web"])));
@@ -229,6 +234,103 @@ fn labels_that_are_wanted_are_kept_and_more_are_learned_by_a_new_list() {
     fixture.fake.put(NAMESPACES, "later", json!({}));
     let delta = fixture.wait("what came later", |snapshot| snapshot.namespaces.size() == 2);
     assert_eq!(delta.services.len(), 0);
+}
+
+/// An imported slice with one endpoint.
+fn imported_slice(service: &str, address: &str) -> serde_json::Value {
+    let mut slice = fake::slice("", &[address]);
+    slice["metadata"]["labels"] = json!({
+        "multicluster.kubernetes.io/service-name": service,
+        "multicluster.kubernetes.io/source-cluster": "east",
+    });
+    slice
+}
+
+/// Imports by name, each with the number of its addresses and of its slices.
+fn imports(snapshot: &Snapshot) -> Vec<(String, usize, usize)> {
+    let imported = snapshot.services.iter().filter_map(|(name, entry)| {
+        let imported = entry.imported.as_ref()?;
+        let import = imported.import.as_ref()?;
+        let ImportKind::ClusterSetIp(addresses) = &import.kind else { return None };
+        Some((name.to_string(), addresses.len(), imported.slices.size()))
+    });
+    imported.collect()
+}
+
+const WANTED_IMPORTS: Extras = Extras { labels: LabelKeys::Only(BTreeSet::new()), imports: true };
+
+#[test]
+fn imports_are_asked_for_once_somebody_wants_them_by_either_version() {
+    for (path, missing) in [(IMPORTS, None), (OLDER_IMPORTS, Some(IMPORTS))] {
+        let fake = Fake::start();
+        let spec = json!({"spec": {"type": "ClusterSetIP", "ips": ["10.112.0.7"], "ports": []}});
+        fake.put(path, "shop/web", spec.clone());
+        fake.put(SLICES, "shop/web-east", imported_slice("web", "10.1.0.1"));
+        fake.state().refused.extend(missing.map(|path| (path, 404)));
+        let mut fixture = Fixture::of(fake);
+        fixture.wait("the view", |snapshot| snapshot.namespaces.size() == 1);
+        assert_eq!(fixture.snapshot.services.size(), 0, "nobody wants them");
+        let asked_for = |fixture: &Fixture, path: &str| {
+            fixture.fake.state().asked.iter().filter(|query| query.starts_with(path)).count()
+        };
+        assert_eq!(asked_for(&fixture, "/apis/multicluster"), 0);
+        fixture.wanted.add(&WANTED_IMPORTS);
+        let delta = fixture.wait("imports", |snapshot| snapshot.imports == Imports::Known);
+        assert!(delta.imports);
+        assert_eq!(imports(&fixture.snapshot), [("shop/web".to_owned(), 1, 1)]);
+        assert_eq!(fixture.watch.reports().problems(), []);
+        assert_eq!(fixture.lists(ObjectKind::Service), 1, "Services are not asked for again");
+
+        let other = json!({"spec": {"type": "ClusterSetIP", "ips": ["10.112.0.7", "fd00::7"], "ports": []}});
+        fixture.fake.put(path, "shop/web", other);
+        fixture.fake.delete(SLICES, "shop/web-east");
+        let expected = [("shop/web".to_owned(), 2, 0)];
+        fixture.wait("the changes", |snapshot| imports(snapshot) == expected);
+        fixture.fake.delete(path, "shop/web");
+        fixture.wait("the end of it", |snapshot| snapshot.services.size() == 0);
+    }
+}
+
+#[test]
+fn without_their_kind_there_are_no_imports_and_without_the_right_none_are_known() {
+    let fake = Fake::start();
+    fake.state().refused.extend([(IMPORTS, 404), (OLDER_IMPORTS, 404)]);
+    let mut fixture = Fixture::with(fake, &[], Timing { absent: SHORT, ..patient() });
+    fixture.wanted.add(&WANTED_IMPORTS);
+    fixture.wait("that there are none", |snapshot| snapshot.imports == Imports::Known);
+    let unavailable = |watch: &ApiWatch| watch.reports().counts().unavailable.len();
+    fixture.wait_for_status("the problem", |watch| unavailable(watch) == 1);
+    // The kind is looked for now and then.
+    let spec = json!({"spec": {"type": "ClusterSetIP", "ips": ["10.112.0.7"], "ports": []}});
+    fixture.fake.put(IMPORTS, "shop/web", spec);
+    fixture.fake.state().refused.clear();
+    fixture.wait("the import", |snapshot| imports(snapshot).len() == 1);
+    fixture.wait_for_status("its end", |watch| unavailable(watch) == 0);
+
+    let fake = Fake::start();
+    fake.put(SERVICES, "shop/web", fake::service("10.96.0.1"));
+    fake.state().refused.extend([(IMPORTS, 403)]);
+    let mut fixture = Fixture::with(fake, &[], Timing { absent: SHORT, ..patient() });
+    fixture.wanted.add(&WANTED_IMPORTS);
+    fixture.wait_for_services(&["shop/web"]);
+    fixture.wait_for_status("the problem", |watch| unavailable(watch) == 1);
+    assert_eq!(fixture.snapshot.imports, Imports::Unknown);
+    fixture.fake.state().refused.clear();
+    fixture.wait("the right", |snapshot| snapshot.imports == Imports::Known);
+}
+
+#[test]
+fn a_server_that_fails_at_imports_keeps_nobody_waiting() {
+    let fake = Fake::start();
+    fake.put(SERVICES, "shop/web", fake::service("10.96.0.1"));
+    // As where what converts versions of the kind is down.
+    fake.state().refused.extend([(IMPORTS, 500)]);
+    let mut fixture = Fixture::of(fake);
+    fixture.wanted.add(&WANTED_IMPORTS);
+    fixture.wait_for_services(&["shop/web"]);
+    fixture.wait_for_status("the failure", |watch| has_failed(watch, ObjectKind::Import));
+    assert!(fixture.watch.status().is_complete());
+    assert_eq!(fixture.snapshot.imports, Imports::Unknown);
 }
 
 #[test]

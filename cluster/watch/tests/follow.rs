@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podway_cluster_model::endpoint::Condition;
+use podway_cluster_model::import::Imports;
 use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::name::{NodeName, ObjectName, ServiceName};
 use podway_cluster_model::node::Eligibility;
@@ -18,7 +19,7 @@ use podway_cluster_watch::manifests::{FollowError, ManifestWatch, load, spawn};
 use podway_cluster_watch::publish::{NoView, Publisher, Subscription};
 use podway_cluster_watch::rejection::ObjectKind;
 use podway_cluster_watch::report::Problem;
-use podway_cluster_watch::wanted::WantedLabels;
+use podway_cluster_watch::wanted::{Extras, Wanted};
 use tempfile::TempDir;
 
 const DUMP: &str = include_str!("data/dump.yaml");
@@ -30,7 +31,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct Fixture {
     parent: TempDir,
     watch: ManifestWatch,
-    labels: WantedLabels,
+    wanted: Wanted,
     subscription: Subscription,
     snapshot: Arc<Snapshot>,
 }
@@ -45,10 +46,10 @@ impl Fixture {
         }
         let publisher = Publisher::new();
         let mut subscription = publisher.subscribe();
-        let labels = WantedLabels::default();
-        let watch = spawn(&folder, &labels, publisher).unwrap();
+        let wanted = Wanted::default();
+        let watch = spawn(&folder, &wanted, publisher).unwrap();
         let snapshot = subscription.try_next().expect("published when spawn returns").snapshot;
-        Self { parent, watch, labels, subscription, snapshot }
+        Self { parent, watch, wanted, subscription, snapshot }
     }
 
     fn folder(&self) -> PathBuf {
@@ -125,12 +126,35 @@ fn labels_that_come_to_be_wanted_are_read_from_every_file() {
     };
     assert!(labels(&fixture.snapshot).is_empty(), "nobody wants them");
     let keys: LabelKeys = ["app".into()].into_iter().collect();
-    fixture.labels.add(&keys);
+    fixture.wanted.add(&Extras { labels: keys.clone(), imports: false });
     let delta = fixture.wait("the labels", |snapshot| snapshot.label_keys == keys);
     assert!(delta.label_keys);
     assert_eq!(labels(&fixture.snapshot), ["app=web", "app=db"]);
     fs::write(fixture.file("a.yaml"), labeled("a", "other")).unwrap();
     fixture.wait("the change", |snapshot| labels(snapshot) == ["app=other", "app=db"]);
+}
+
+#[test]
+fn imports_are_read_from_files_once_somebody_wants_them() {
+    const IMPORT: &str = "apiVersion: multicluster.x-k8s.io/v1alpha1\nkind: ServiceImport\n\
+        metadata: {name: web}\nspec: {type: Headless, ports: [{name: http, port: 80}]}\n---\n\
+        apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+        metadata: {name: web-east, labels: {multicluster.kubernetes.io/service-name: web, \
+        multicluster.kubernetes.io/source-cluster: east}}\naddressType: IPv4\n\
+        endpoints: [{addresses: [10.1.0.1], hostname: web-0}]\nports: [{name: http, port: 8080}]\n";
+    let mut fixture = Fixture::with(&[("import.yaml", IMPORT)]);
+    assert_eq!(fixture.watch.reports().problems(), []);
+    let imported = |snapshot: &Snapshot| {
+        let entry = snapshot.services.get(&ServiceName::new("default", "web").unwrap())?;
+        let imported = entry.imported.as_ref()?;
+        Some((imported.import.is_some(), imported.slices.size()))
+    };
+    assert_eq!(imported(&fixture.snapshot), None, "nobody wants them");
+    fixture.wanted.add(&Extras { imports: true, ..Extras::default() });
+    fixture.wait("imports", |snapshot| snapshot.imports == Imports::Known);
+    assert_eq!(imported(&fixture.snapshot), Some((true, 1)));
+    fs::remove_file(fixture.file("import.yaml")).unwrap();
+    fixture.wait("their end", |snapshot| imported(snapshot).is_none());
 }
 
 #[test]
@@ -187,7 +211,7 @@ fn a_dump_of_a_cluster_is_read_whole() {
 #[test]
 fn reading_once_gives_what_following_starts_with() {
     let fixture = Fixture::with(&[("all.yaml", DUMP), ("bad.yaml", "[")]);
-    let (snapshot, reports) = load(&fixture.folder(), LabelKeys::default()).unwrap();
+    let (snapshot, reports) = load(&fixture.folder(), Extras::default()).unwrap();
     assert_eq!(snapshot.services, fixture.snapshot.services);
     assert_eq!(snapshot.nodes, fixture.snapshot.nodes);
     assert_eq!(snapshot.pods, fixture.snapshot.pods);
@@ -199,12 +223,12 @@ fn a_folder_that_is_not_there_is_an_error() {
     let parent = TempDir::new().unwrap();
     let missing = parent.path().join("manifests");
     assert!(matches!(
-        spawn(&missing, &WantedLabels::default(), Publisher::new()),
+        spawn(&missing, &Wanted::default(), Publisher::new()),
         Err(FollowError::Folder(_))
     ));
-    assert!(load(&missing, LabelKeys::default()).is_err());
+    assert!(load(&missing, Extras::default()).is_err());
     fs::write(&missing, "").unwrap();
-    let error = spawn(&missing, &WantedLabels::default(), Publisher::new()).unwrap_err();
+    let error = spawn(&missing, &Wanted::default(), Publisher::new()).unwrap_err();
     assert_eq!(error.to_string(), format!("{} is not a folder", missing.display()));
 }
 
@@ -326,7 +350,7 @@ fn hidden_files_other_names_and_folders_are_no_manifests() {
         ("mark.yml", &service("mark", "10.96.0.9")),
     ]);
     fs::create_dir(fixture.file("sub.yaml")).unwrap();
-    let (snapshot, reports) = load(&fixture.folder(), LabelKeys::default()).unwrap();
+    let (snapshot, reports) = load(&fixture.folder(), Extras::default()).unwrap();
     assert_eq!(cluster_ip(&snapshot, "web"), None);
     assert_eq!(cluster_ip(&snapshot, "mark").as_deref(), Some("10.96.0.9"));
     assert_eq!(reports.problems(), []);

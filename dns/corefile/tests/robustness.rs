@@ -20,6 +20,7 @@ const VALID: &[&str] = &[
     include_str!("data/hosts.Corefile"),
     include_str!("data/k3s.Corefile"),
     include_str!("data/kubeadm.Corefile"),
+    include_str!("data/multicluster.Corefile"),
     include_str!("data/nodelocal.Corefile"),
     include_str!("data/rewrite.Corefile"),
     include_str!("data/stub-domains.Corefile"),

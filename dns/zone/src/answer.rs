@@ -12,6 +12,9 @@ use crate::locate::{Existence, Node, locate, nameserver};
 use crate::qname::{QName, ZoneChoice};
 use crate::records::{self, Origin};
 use crate::service::{Kind, ServiceKey, ServiceRecords};
+use crate::zones::ZoneKind;
+
+mod imported;
 
 /// What a question gets.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +68,9 @@ pub fn answer(index: &ZoneIndex, name: &Name, record_type: RecordType) -> Answer
     let origin = Origin::of(name, zone.lowered.label_count(), config.ttl().seconds());
     let soa = || origin.soa(index.serial());
     let Some(tables) = index.tables() else { return Answer::NotSynced { soa: soa() } };
+    if zone.kind == ZoneKind::Imported && !tables.knows_imports() {
+        return Answer::NotSynced { soa: soa() };
+    }
     if matches!(record_type, RecordType::AXFR | RecordType::IXFR) {
         return Answer::Refused;
     }
@@ -75,7 +81,7 @@ pub fn answer(index: &ZoneIndex, name: &Name, record_type: RecordType) -> Answer
         Existence::Exists(Node::Alias(target)) => return alias(name, record_type, target, origin),
         Existence::Exists(node) => node,
     };
-    let question = Question { index, tables, name, origin };
+    let question = Question { index, tables, zone: zone.kind, name, origin };
     let Sections { answers, additionals } = question.sections(node, record_type);
     if answers.is_empty() {
         return Answer::NoData { soa: soa() };
@@ -111,6 +117,8 @@ impl From<Vec<Record>> for Sections {
 struct Question<'a> {
     index: &'a ZoneIndex,
     tables: &'a Tables,
+    /// What stands behind the zone asked.
+    zone: ZoneKind,
     /// The name as the client spelled it: the owner of the answers.
     name: &'a Name,
     origin: Origin<'a>,
@@ -155,6 +163,13 @@ impl Question<'_> {
             Node::Zonal(records, choice, topology) => {
                 own(&mut distinct(in_topology_zone(records, choice, topology).into_iter()))
             }
+            Node::Import(records) => own(&mut records.addresses.iter()),
+            Node::ImportPort(records, port, protocol) => {
+                own(&mut once_each(records.addresses_of(port, protocol)))
+            }
+            Node::Members(records, cluster, label) => {
+                own(&mut distinct(records.named(cluster, label)))
+            }
             Node::Pod(address) => own(&mut std::iter::once(address)),
             Node::Nameserver(None)
             | Node::Empty
@@ -187,6 +202,19 @@ impl Question<'_> {
                 let chosen = in_topology_zone(records, choice, topology).into_iter();
                 targets.add_endpoints(&records.endpoints, chosen, |_| true);
                 (records, targets)
+            }
+            Node::Import(records) => {
+                return self.imported_services(records, &records.targets(|_| true));
+            }
+            Node::ImportPort(records, name, protocol) => {
+                let is_asked = |port: &EndpointPort| {
+                    port.protocol == protocol && port.name.as_str().as_bytes() == name
+                };
+                return self.imported_services(records, &records.targets(is_asked));
+            }
+            Node::Members(records, cluster, label) => {
+                let targets = records.member_targets(cluster, label);
+                return self.imported_services(records, &targets);
             }
             Node::Empty
             | Node::Apex
@@ -253,7 +281,10 @@ impl Question<'_> {
     ///
     /// Those of the Service that clients ask, so that nothing tells the addresses of nodes.
     fn name_servers(&self) -> Sections {
-        let Some(records) = nameserver(self.tables, self.index.config()) else {
+        // The Service has no name of its own in a zone of imported ones.
+        let named =
+            nameserver(self.tables, self.index.config()).filter(|_| self.zone == ZoneKind::Forward);
+        let Some(records) = named else {
             return vec![self.origin.ns(self.name, self.origin.nameserver())].into();
         };
         let labels: BTreeSet<Option<String>> = match &records.kind {
@@ -299,7 +330,12 @@ fn in_topology_zone<'i>(
 fn distinct<'e>(
     endpoints: impl Iterator<Item = &'e ReadyEndpoint>,
 ) -> impl Iterator<Item = IpAddr> {
-    endpoints.map(|endpoint| endpoint.address).collect::<BTreeSet<_>>().into_iter()
+    once_each(endpoints.map(|endpoint| endpoint.address))
+}
+
+/// Addresses, each once.
+fn once_each(addresses: impl IntoIterator<Item = IpAddr>) -> impl Iterator<Item = IpAddr> {
+    addresses.into_iter().collect::<BTreeSet<_>>().into_iter()
 }
 
 /// What SRV records lead to.

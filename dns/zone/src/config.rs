@@ -166,6 +166,20 @@ impl ZoneConfig {
         Ok(self)
     }
 
+    /// Makes those forward zones that are in one of `zones` have names of imported Services instead
+    /// (`multicluster` in CoreDNS).
+    #[must_use]
+    pub fn with_imported_zones<'n>(mut self, zones: impl IntoIterator<Item = &'n Name>) -> Self {
+        let imported: Vec<_> = zones.into_iter().map(QName::new).collect();
+        for zone in std::iter::once(&mut self.primary).chain(&mut self.others) {
+            let is_imported = imported.iter().any(|outer| zone.lowered.is_within(outer));
+            if zone.kind == ZoneKind::Forward && is_imported {
+                zone.kind = ZoneKind::Imported;
+            }
+        }
+        self
+    }
+
     /// Replaces the reverse zones.
     ///
     /// # Errors
@@ -174,7 +188,7 @@ impl ZoneConfig {
         mut self,
         zones: impl IntoIterator<Item = ReverseZone>,
     ) -> Result<Self, ConfigError> {
-        self.others.retain(|zone| zone.kind == ZoneKind::Forward);
+        self.others.retain(|zone| !matches!(zone.kind, ZoneKind::Reverse(_)));
         for zone in zones.into_iter().map(Zone::from) {
             self.refuse_duplicate(&zone)?;
             self.others.push(zone);
@@ -287,6 +301,17 @@ impl ZoneConfig {
     #[must_use]
     pub fn selects(&self, labels: &Labels) -> bool {
         self.labels.as_ref().is_none_or(|selector| selector.matches(labels))
+    }
+
+    /// Whether there are names of imported Services.
+    #[must_use]
+    pub fn has_imports(&self) -> bool {
+        self.zones().any(|zone| zone.kind == ZoneKind::Imported)
+    }
+
+    /// Whether there are names of this cluster's own Services.
+    pub(crate) fn has_services(&self) -> bool {
+        self.zones().any(|zone| zone.kind == ZoneKind::Forward)
     }
 
     /// The labels that have to be known, before it is known what has names.

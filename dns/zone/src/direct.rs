@@ -16,7 +16,8 @@ use crate::index::{Tables, ZoneIndex};
 use crate::locate::{Existence, Node, locate};
 use crate::qname::QName;
 use crate::records::{SoaNumbers, share_of_100};
-use crate::service::{Kind, ServiceKey, ServiceRecords};
+use crate::service::{self, Kind, ServiceKey, ServiceRecords};
+use crate::zones::ZoneKind;
 
 /// Endpoints that one label stands for, and ports of one name, that are told directly.
 ///
@@ -137,7 +138,9 @@ pub fn direct<'i>(
     let config = index.config();
     let zone = config.zone_of(name)?;
     let tables = index.tables()?;
-    if matches!(record_type, RecordType::AXFR | RecordType::IXFR) {
+    // What is not known of imports is said by a failure, which is for `answer` to render.
+    let unknown = zone.kind == ZoneKind::Imported && !tables.knows_imports();
+    if unknown || matches!(record_type, RecordType::AXFR | RecordType::IXFR) {
         return None;
     }
     let found = match locate(tables, config, zone, name) {
@@ -160,18 +163,25 @@ fn found<'i>(tables: &'i Tables, node: Node<'i, '_>, record_type: RecordType) ->
         | (RecordType::NS, Node::Apex)
         | (RecordType::TXT, Node::Version) => None,
         (RecordType::A, _) => {
-            let of_service = |records: &'i ServiceRecords| &*records.addresses.v4;
+            let of_service = |addresses: &'i service::Addresses| &*addresses.v4;
             addresses(node, of_service, ipv4).map(|found| found.map_or(Found::NoData, Found::V4))
         }
         (RecordType::AAAA, _) => {
-            let of_service = |records: &'i ServiceRecords| &*records.addresses.v6;
+            let of_service = |addresses: &'i service::Addresses| &*addresses.v6;
             addresses(node, of_service, ipv6).map(|found| found.map_or(Found::NoData, Found::V6))
         }
         (RecordType::SRV, Node::Service(records)) => ports(records, |_| true),
         (RecordType::SRV, Node::Port(records, name, protocol)) => ports(records, |port| {
             port.protocol == protocol && port.name.as_str().as_bytes() == name
         }),
-        (RecordType::SRV, Node::Endpoints(..) | Node::Zonal(..)) => None,
+        (
+            RecordType::SRV,
+            Node::Endpoints(..)
+            | Node::Zonal(..)
+            | Node::Import(_)
+            | Node::ImportPort(..)
+            | Node::Members(..),
+        ) => None,
         (RecordType::PTR, Node::Pointer(address, keys)) => pointer(tables, address, keys),
         _ => Some(Found::NoData),
     }
@@ -180,16 +190,17 @@ fn found<'i>(tables: &'i Tables, node: Node<'i, '_>, record_type: RecordType) ->
 /// The addresses of one family at a node; none inside means NODATA.
 fn addresses<'i, A: PartialEq>(
     node: Node<'i, '_>,
-    of_service: impl Fn(&'i ServiceRecords) -> &'i [A],
+    of_service: impl Fn(&'i service::Addresses) -> &'i [A],
     of_family: impl Fn(IpAddr) -> Option<A>,
 ) -> Option<Option<Addresses<'i, A>>> {
     let mut few = ArrayVec::new();
     match node {
         Node::Service(records) | Node::Nameserver(Some(records)) => {
-            return Some(shared(of_service(records)));
+            return Some(shared(of_service(&records.addresses)));
         }
+        Node::Import(records) => return Some(shared(of_service(&records.addresses))),
         Node::Port(records, ..) => match records.kind {
-            Kind::ClusterIp { .. } => return Some(shared(of_service(records))),
+            Kind::ClusterIp { .. } => return Some(shared(of_service(&records.addresses))),
             // Only the endpoints that have the port, each once: `answer` sorts them out.
             Kind::Headless | Kind::Alias(_) => return None,
         },
@@ -209,7 +220,7 @@ fn addresses<'i, A: PartialEq>(
         | Node::ReverseApex
         | Node::Version
         | Node::Pointer(..) => {}
-        Node::Alias(_) | Node::Zonal(..) => return None,
+        Node::Alias(_) | Node::Zonal(..) | Node::ImportPort(..) | Node::Members(..) => return None,
     }
     Some((!few.is_empty()).then_some(Addresses::Few(few)))
 }

@@ -14,6 +14,7 @@ use podway_cluster_model::port::Protocol;
 use crate::answer::{Answer, answer};
 use crate::config::PodMode;
 use crate::dashed;
+use crate::imports::ImportRecords;
 use crate::index::{Tables, ZoneIndex};
 use crate::reverse;
 use crate::service::ServiceRecords;
@@ -30,6 +31,7 @@ impl fmt::Display for ZoneIndex {
         let mut services: Vec<&ServiceRecords> = tables.services().collect();
         services.sort_unstable_by(|left, right| left.name.cmp(&right.name));
         services.into_iter().try_for_each(|records| dump.service(records))?;
+        dump.imports(tables)?;
         dump.pods(tables)?;
         dump.reverse(tables)
     }
@@ -57,6 +59,7 @@ impl Dump<'_, '_> {
         for zone in self.index.config().zones().skip(1) {
             let what = match zone.kind {
                 ZoneKind::Forward => "zone",
+                ZoneKind::Imported => "zone of imported Services",
                 ZoneKind::Reverse(_) => "reverse zone",
             };
             writeln!(self.formatter, "; {what}: {}", zone.apex)?;
@@ -86,6 +89,34 @@ impl Dump<'_, '_> {
         Ok(())
     }
 
+    /// Imported Services, in the first of their zones.
+    fn imports(&mut self, tables: &Tables) -> fmt::Result {
+        let mut zones = self.index.config().zones();
+        let Some(zone) = zones.find(|zone| zone.kind == ZoneKind::Imported) else { return Ok(()) };
+        let mut imports: Vec<&ImportRecords> = tables.imports().collect();
+        imports.sort_unstable_by(|left, right| left.name.cmp(&right.name));
+        for records in imports {
+            let (name, namespace) = (records.name.name.as_str(), records.name.namespace.as_str());
+            let addresses = [RecordType::A, RecordType::AAAA];
+            self.records_in(&zone.apex, &[name, namespace, "svc"], &addresses)?;
+            let ports: BTreeSet<(&str, Protocol)> = records
+                .all_ports()
+                .filter(|port| !port.name.as_str().is_empty())
+                .map(|port| (port.name.as_str(), port.protocol))
+                .collect();
+            for (port, protocol) in ports {
+                let (port, protocol) = (format!("_{port}"), format!("_{protocol}"));
+                let labels = [&*port, &protocol, name, namespace, "svc"];
+                self.records_in(&zone.apex, &labels, &[RecordType::SRV])?;
+            }
+            for (cluster, label) in records.members() {
+                let labels = [&*label, cluster.as_str(), name, namespace, "svc"];
+                self.records_in(&zone.apex, &labels, &addresses)?;
+            }
+        }
+        Ok(())
+    }
+
     fn pods(&mut self, tables: &Tables) -> fmt::Result {
         let pods: BTreeSet<_> = tables.pods.iter().collect();
         for (namespace, address) in pods {
@@ -104,7 +135,16 @@ impl Dump<'_, '_> {
 
     /// What the name of `labels` in the primary zone answers to each type.
     fn records(&mut self, labels: &[&str], record_types: &[RecordType]) -> fmt::Result {
-        let apex = self.index.config().domain();
+        self.records_in(self.index.config().domain(), labels, record_types)
+    }
+
+    /// What the name of `labels` below `apex` answers to each type.
+    fn records_in(
+        &mut self,
+        apex: &Name,
+        labels: &[&str],
+        record_types: &[RecordType],
+    ) -> fmt::Result {
         let octets = labels.iter().map(|label| label.as_bytes()).chain(apex.iter());
         // A name that does not fit is nobody's question.
         let Ok(name) = Name::from_labels(octets) else { return Ok(()) };

@@ -11,8 +11,8 @@ use podway_cluster_model::port::Protocol;
 use podway_cluster_model::snapshot::{Delta, Snapshot};
 
 pub(crate) use self::objects::{
-    address, cluster_ip, endpoint, external_name, headless, labeled, labeled_namespace, named,
-    namespace, of_pod, pod, service, service_name, slice, unready,
+    address, cluster_ip, endpoint, external_name, headless, import, imported_slice, labeled,
+    labeled_namespace, named, namespace, of_pod, pod, service, service_name, slice, unready,
 };
 use crate::answer::Answer;
 use crate::config::ZoneConfig;

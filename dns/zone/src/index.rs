@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use podway_cluster_model::import::Imports;
 use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::name::{Namespace, ServiceName};
 use podway_cluster_model::node::Pod;
@@ -9,6 +10,7 @@ use podway_cluster_model::snapshot::{Delta, ServiceEntry, Snapshot};
 use rpds::HashTrieSetSync;
 
 use crate::config::{PodMode, ZoneConfig};
+use crate::imports::ImportRecords;
 use crate::pods::Pods;
 use crate::pointers::Pointers;
 use crate::service::{ServiceRecords, namespace_key, namespace_of, service_key};
@@ -43,12 +45,23 @@ pub(crate) struct Tables {
     /// Services that have a name if their namespace has: a namespace that comes to be selected, or no
     /// more, costs one step.
     services: Table<ServiceRecords>,
+    /// Imported Services; nothing unless a zone has such.
+    imports: Arc<ImportTable>,
     /// The same Services by the addresses that lead to them.
     pub(crate) pointers: Pointers,
     /// Pods of exposed namespaces; empty unless they are to be verified.
     pub(crate) pods: Pods,
     /// Pods whose addresses tell who asks; empty unless search paths are walked.
     pub(crate) clients: Box<Pods>,
+}
+
+/// Imported Services.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct ImportTable {
+    /// Those that have a name if their namespace has.
+    records: Table<ImportRecords>,
+    /// Whether they are all that there are.
+    known: bool,
 }
 
 impl ZoneIndex {
@@ -160,6 +173,26 @@ impl Tables {
         self.has_namespace(namespace_of(key)).then_some(records)
     }
 
+    /// Whether all imported Services are known.
+    pub(crate) fn knows_imports(&self) -> bool {
+        self.imports.known
+    }
+
+    /// An imported Service whose name exists, by the wire form of `<service>.<namespace>`.
+    pub(crate) fn import(&self, key: &[u8]) -> Option<&ImportRecords> {
+        let records = self.imports.records.get(key)?;
+        self.has_namespace(namespace_of(key)).then_some(records)
+    }
+
+    /// The imported Services whose names exist, in no order.
+    pub(crate) fn imports(&self) -> impl Iterator<Item = &ImportRecords> {
+        self.imports
+            .records
+            .iter()
+            .filter(|records| self.has_namespace(namespace_of(records.key())))
+            .map(AsRef::as_ref)
+    }
+
     /// The Services whose names exist, in no order.
     pub(crate) fn services(&self) -> impl Iterator<Item = &ServiceRecords> {
         self.services
@@ -177,7 +210,23 @@ impl Tables {
             let exists = labels.is_some_and(|labels| config.namespaces().selects(labels));
             changed |= self.set_namespace(namespace, exists);
         }
-        for name in delta.services.iter().filter(|name| exposed(&name.namespace)) {
+        if config.has_imports() {
+            let known = snapshot.imports == Imports::Known;
+            if self.imports.known != known {
+                Arc::make_mut(&mut self.imports).known = known;
+                changed = true;
+            }
+            for name in delta.services.iter().filter(|name| exposed(&name.namespace)) {
+                let imported =
+                    snapshot.services.get(name).and_then(|entry| entry.imported.as_ref());
+                changed |= self.set_import(
+                    name,
+                    imported.and_then(|imported| ImportRecords::build(imported, config)),
+                );
+            }
+        }
+        let services = delta.services.iter().filter(|_| config.has_services());
+        for name in services.filter(|name| exposed(&name.namespace)) {
             let selected = |entry: &&Arc<ServiceEntry>| {
                 let service = entry.service.as_ref();
                 service.is_some_and(|service| config.selects(&service.labels))
@@ -218,6 +267,15 @@ impl Tables {
             (false, false) | (true, true) => {}
         }
         existed != exists
+    }
+
+    fn set_import(&mut self, name: &ServiceName, after: Option<ImportRecords>) -> bool {
+        let key = service_key(name);
+        if self.imports.records.get(&key).map(AsRef::as_ref) == after.as_ref() {
+            return false;
+        }
+        Arc::make_mut(&mut self.imports).records.set(&key, after.map(Arc::new));
+        true
     }
 
     fn set_service(&mut self, name: &ServiceName, after: Option<ServiceRecords>) -> bool {

@@ -13,6 +13,7 @@
 //! | [`mod@answer`] | name and type in, answer out |
 //! | [`mod@direct`] | the same answer, borrowed from the index |
 //! | `service` | what one Service contributes, precomputed |
+//! | `imports` | what one Service of other clusters contributes |
 //! | `table` | the map from names to Services |
 //! | `endpoints` | its ready endpoints and what they are called |
 //! | `qname` | the name asked, and the grammar of names |
@@ -36,6 +37,7 @@ mod dump;
 mod endpoints;
 #[cfg(test)]
 mod fixture;
+mod imports;
 mod locate;
 mod pods;
 mod pointers;

@@ -12,6 +12,7 @@ use podway_cluster_model::port::Protocol;
 
 use crate::config::{PodMode, ZonalNames, ZoneConfig};
 use crate::dashed;
+use crate::imports::ImportRecords;
 use crate::index::Tables;
 use crate::qname::{QName, Question, ZoneChoice, protocol};
 use crate::reverse::{self, ReverseName};
@@ -52,6 +53,13 @@ pub(crate) enum Node<'i, 'q> {
     Zonal(&'i ServiceRecords, ZoneChoice, &'q [u8]),
     /// A named port of a Service; it exists.
     Port(&'i ServiceRecords, &'q [u8], Protocol),
+    /// An imported Service.
+    Import(&'i ImportRecords),
+    /// A named port of an imported Service; it exists.
+    ImportPort(&'i ImportRecords, &'q [u8], Protocol),
+    /// Endpoints of an imported Service by their cluster and the label they answer to; there is one
+    /// at least.
+    Members(&'i ImportRecords, &'q [u8], &'q [u8]),
     /// The address of a pod.
     Pod(IpAddr),
     /// An address with the Services it may lead to; at least one exists.
@@ -67,6 +75,9 @@ pub(crate) fn locate<'i, 'q>(
 ) -> Existence<'i, 'q> {
     match zone.kind {
         ZoneKind::Forward => existing(forward(tables, config, name.question(&zone.lowered))),
+        ZoneKind::Imported => {
+            existing(imported(tables, config, name.imported_question(&zone.lowered)))
+        }
         ZoneKind::Reverse(_) if *name == zone.lowered => Existence::Exists(Node::ReverseApex),
         ZoneKind::Reverse(MissingPointer::NxDomain) => {
             existing(pointer(tables, name).or_else(|| above_pointers(tables, name)))
@@ -110,7 +121,42 @@ fn forward<'i, 'q>(
         Question::Pod { namespace, label } => {
             pod(tables, config.pods(), namespace, label).map(Node::Pod)
         }
-        Question::Unknown => None,
+        Question::Member { .. } | Question::Unknown => None,
+    }
+}
+
+/// What stands at a name in a zone of imported Services.
+fn imported<'i, 'q>(
+    tables: &'i Tables,
+    config: &ZoneConfig,
+    question: Question<'q>,
+) -> Option<Node<'i, 'q>> {
+    match question {
+        Question::Service(key) => tables.import(key).map(Node::Import),
+        Question::Endpoint { service, label } => {
+            let records = tables.import(service)?;
+            let is_protocol = protocol(label).is_some_and(|one| records.has_named_port(one));
+            let has_names = is_protocol || records.has_cluster(label);
+            has_names.then_some(Node::Empty)
+        }
+        Question::Member { service, cluster, label } => {
+            let records = tables.import(service)?;
+            let exists = records.named(cluster, label).next().is_some();
+            exists.then_some(Node::Members(records, cluster, label))
+        }
+        Question::Port { service, port, protocol } => {
+            let records = tables.import(service)?;
+            records.has_port(port, protocol).then_some(Node::ImportPort(records, port, protocol))
+        }
+        question @ (Question::Apex
+        | Question::Branch
+        | Question::Version
+        | Question::Nameserver
+        | Question::Namespace(_)
+        | Question::PodNamespace(_)
+        | Question::Pod { .. }
+        | Question::Zonal { .. }
+        | Question::Unknown) => forward(tables, config, question),
     }
 }
 

@@ -159,6 +159,15 @@ pub(crate) enum Question<'q> {
         /// The label before it.
         label: &'q [u8],
     },
+    /// `<label>.<cluster>.<service>.<namespace>.svc`: an endpoint of an imported Service.
+    Member {
+        /// Key of the Service.
+        service: &'q [u8],
+        /// The cluster that the endpoint is in.
+        cluster: &'q [u8],
+        /// What it is called there.
+        label: &'q [u8],
+    },
     /// `_<port>._<protocol>.<service>.<namespace>.svc`.
     Port {
         /// Key of the Service.
@@ -210,6 +219,42 @@ impl QName {
             (b"dns-version", 1) => Question::Version,
             (b"dns", 2) if self.label(0) == b"ns" => Question::Nameserver,
             _ => Question::Unknown,
+        }
+    }
+}
+
+impl QName {
+    /// Reads the labels to the left of `zone`, which has names of imported Services.
+    ///
+    /// Two labels before the Service are a port and a protocol where one of them begins with an
+    /// underscore, and an endpoint of a cluster where none does. There are no topology zones.
+    pub(crate) fn imported_question(&self, zone: &Self) -> Question<'_> {
+        match self.question(zone) {
+            Question::Zonal { service, choice: None, .. } => {
+                Question::Endpoint { service, label: self.label(0) }
+            }
+            Question::Zonal { .. } => Question::Unknown,
+            question @ (Question::Port { .. } | Question::Unknown) => {
+                let extra = self.labels.saturating_sub(zone.labels);
+                let is_member = extra == 5
+                    && self.label(4) == b"svc"
+                    && [0, 1].iter().all(|index| !self.label(*index).starts_with(b"_"));
+                if !is_member {
+                    return question;
+                }
+                let (label, cluster) = (self.label(0), self.label(1));
+                Question::Member { service: self.wire(2, 4), cluster, label }
+            }
+            question @ (Question::Apex
+            | Question::Branch
+            | Question::Version
+            | Question::Nameserver
+            | Question::Namespace(_)
+            | Question::PodNamespace(_)
+            | Question::Service(_)
+            | Question::Endpoint { .. }
+            | Question::Member { .. }
+            | Question::Pod { .. }) => question,
         }
     }
 }
@@ -295,6 +340,36 @@ mod tests {
         let deep = [[1, b'a'].repeat(128), vec![0]].concat();
         for octets in [&b"\xC0\x0C"[..], b"\x01a\xC0\x0C", b"\x40", &too_long, &deep] {
             assert!(QName::read(octets).is_none(), "{}", octets.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn two_labels_before_an_imported_service_are_an_endpoint_or_a_port() {
+        let zone = qname("clusterset.local.");
+        let service = b"\x03web\x04shop";
+        let member = Question::Member { service, cluster: b"east", label: b"web-0" };
+        let port = Question::Port { service, port: b"http", protocol: Protocol::Tcp };
+        for (text, expected) in [
+            ("Web-0.East.web.shop.svc.clusterset.local.", member),
+            ("_http._tcp.web.shop.svc.clusterset.local.", port),
+            ("http._tcp.web.shop.svc.clusterset.local.", port),
+            (
+                "http.tcp.web.shop.svc.clusterset.local.",
+                Question::Member { service, cluster: b"tcp", label: b"http" },
+            ),
+            ("_web-0.east.web.shop.svc.clusterset.local.", Question::Unknown),
+            ("a.web-0.east.web.shop.svc.clusterset.local.", Question::Unknown),
+            ("east.web.shop.svc.clusterset.local.", Question::Endpoint { service, label: b"east" }),
+            (
+                "_zone.web.shop.svc.clusterset.local.",
+                Question::Endpoint { service, label: b"_zone" },
+            ),
+            ("pin._zone.web.shop.svc.clusterset.local.", Question::Unknown),
+            ("a.b.web.shop.pod.clusterset.local.", Question::Unknown),
+            ("web.shop.svc.clusterset.local.", Question::Service(service)),
+            ("clusterset.local.", Question::Apex),
+        ] {
+            assert_eq!(qname(text).imported_question(&zone), expected, "{text}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record};
-use podway_cluster_model::name::ServiceName;
+use podway_cluster_model::name::{Hostname, ServiceName};
 
 /// Version of DNS-Based Service Discovery that is answered, and how long that may be kept.
 const VERSION: (&str, u32) = ("1.1.0", 28_800);
@@ -111,6 +111,17 @@ impl<'n> Origin<'n> {
             Some(label) => self.below(&[label, name, namespace, "svc"]),
             None => self.below(&[name, namespace, "svc"]),
         }
+    }
+
+    /// The name of an endpoint in a cluster, below an imported Service.
+    pub(crate) fn member(
+        &self,
+        service: &ServiceName,
+        cluster: &Hostname,
+        label: &str,
+    ) -> Option<Name> {
+        let (name, namespace) = (service.name.as_str(), service.namespace.as_str());
+        self.below(&[label, cluster.as_str(), name, namespace, "svc"])
     }
 
     /// The SOA record of the zone.

@@ -55,7 +55,8 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    fn new(addresses: impl Iterator<Item = IpAddr>) -> Self {
+    /// Those of `addresses`, each once.
+    pub(crate) fn new(addresses: impl Iterator<Item = IpAddr>) -> Self {
         let (mut v4, mut v6) = (SmallVec::new(), SmallVec::new());
         for address in addresses.collect::<BTreeSet<_>>() {
             match address {

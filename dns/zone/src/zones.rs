@@ -45,6 +45,8 @@ impl ReverseZone {
 pub(crate) enum ZoneKind {
     /// Names of Services and pods.
     Forward,
+    /// Names of Services of other clusters, and of pods (KEP-1645).
+    Imported,
     /// Names of addresses.
     Reverse(MissingPointer),
 }

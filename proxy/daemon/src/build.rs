@@ -93,7 +93,7 @@ impl App {
         let publisher = Publisher::new();
         let feed = publisher.feed();
         let place = Place { node: &cluster.node, state: admin.state.as_deref() };
-        let source = Source::start(source, place, names.labels(), publisher)?;
+        let source = Source::start(source, place, names.wanted(), publisher)?;
         let node = NodeView::bare(cluster.node.clone()).with_interfaces(proxy.interfaces.clone());
         let settings = Settings {
             policy: proxy.policy.clone(),

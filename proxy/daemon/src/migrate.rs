@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use podway_cluster_watch::api::{ApiConfig, Requester, Timing};
-use podway_cluster_watch::wanted::WantedLabels;
+use podway_cluster_watch::wanted::Wanted;
 use podway_dns_corefile::{Lenience, read as read_corefile};
 use serde::Deserialize;
 
@@ -72,8 +72,8 @@ fn configurations(args: &MigrateArgs) -> anyhow::Result<(Option<String>, Option<
     let SourceConfig::Api { access, endpoints } = source else {
         bail!("manifests hold no ConfigMaps; name files with --kube-proxy and --coredns")
     };
-    let (labels, timing) = (WantedLabels::default(), Timing::default());
-    let config = ApiConfig { access, endpoints, node, labels, timing };
+    let (wanted, timing) = (Wanted::default(), Timing::default());
+    let config = ApiConfig { access, endpoints, node, wanted, timing };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let requester = Requester::new(&config);

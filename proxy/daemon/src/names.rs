@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use podway_cluster_model::snapshot::Snapshot;
 use podway_cluster_watch::publish::{Subscription, View};
-use podway_cluster_watch::wanted::WantedLabels;
+use podway_cluster_watch::wanted::{Extras, Wanted};
 use podway_dns_zone::{ZoneConfig, ZoneIndex};
 use tokio::sync::Notify;
 use tracing::debug;
@@ -22,8 +22,8 @@ use crate::readiness::Guard;
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     state: Mutex<State>,
-    /// What the zones select by, and the source has to know.
-    labels: WantedLabels,
+    /// What the zones are made of besides what everybody needs.
+    wanted: Wanted,
     /// Tells of each new view.
     updated: Notify,
 }
@@ -37,7 +37,7 @@ struct State {
 impl Names {
     /// The zone with this configuration, which follows the cluster as long as somebody holds it.
     pub(crate) fn zone(&self, config: ZoneConfig) -> Arc<ArcSwap<ZoneIndex>> {
-        self.labels.add(&config.label_keys());
+        self.wanted.add(&Extras { labels: config.label_keys(), imports: config.has_imports() });
         let mut state = self.lock();
         if let Some(zone) = state.zones.iter().find(|zone| *zone.load().config() == config) {
             return Arc::clone(zone);
@@ -51,9 +51,9 @@ impl Names {
         zone
     }
 
-    /// The labels that the zones select by.
-    pub(crate) fn labels(&self) -> WantedLabels {
-        self.labels.clone()
+    /// What the zones are made of besides what everybody needs.
+    pub(crate) fn wanted(&self) -> Wanted {
+        self.wanted.clone()
     }
 
     /// Waits until every zone knows its names; before the first view that is no zone's fault.

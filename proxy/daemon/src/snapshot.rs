@@ -9,13 +9,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use podway_cluster_archive::VERSION;
+use podway_cluster_model::import::Imports;
 use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::service::ServiceKind;
 use podway_cluster_model::snapshot::Snapshot;
 use podway_cluster_watch::api::{self, ApiConfig, Timing};
 use podway_cluster_watch::disk;
 use podway_cluster_watch::publish::{NoView, Publisher};
-use podway_cluster_watch::wanted::WantedLabels;
+use podway_cluster_watch::wanted::{Extras, Wanted};
 
 use crate::args::{SaveArgs, SnapshotCommand};
 use crate::config::{SourceConfig, resolve_source};
@@ -40,9 +41,9 @@ fn save(args: &SaveArgs) -> anyhow::Result<()> {
     let snapshot = match source {
         SourceConfig::Manifests(path) => source::load(&path)?.0,
         SourceConfig::Api { access, endpoints } => {
-            // Whoever looks at it later may select by any label.
-            let labels = WantedLabels::new(LabelKeys::All);
-            from_api(ApiConfig { access, endpoints, node, labels, timing: Timing::default() })?
+            // Whoever looks at it later may want to know anything.
+            let wanted = Wanted::new(Extras::all());
+            from_api(ApiConfig { access, endpoints, node, wanted, timing: Timing::default() })?
         }
     };
     let bytes = disk::write_file(&args.file, &snapshot)?;
@@ -95,6 +96,16 @@ fn show(file: &Path) -> anyhow::Result<()> {
     let ranges = snapshot.service_cidrs.values().flat_map(|range| &range.cidrs);
     let ranges: Vec<_> = ranges.map(ToString::to_string).collect();
     writeln!(out, "ranges      {}", ranges.join(", "))?;
+    let imported = snapshot.services.values().filter_map(|entry| entry.imported.as_ref());
+    let imports = imported.filter(|imported| imported.import.is_some()).count();
+    writeln!(
+        out,
+        "imports     {}",
+        match snapshot.imports {
+            Imports::Known => imports.to_string(),
+            Imports::Unknown => "not known".to_owned(),
+        }
+    )?;
     writeln!(out, "labels      {}", labels(&snapshot.label_keys))?;
     writeln!(out, "loaded in   {} ms", begin.elapsed().as_millis())?;
     Ok(())

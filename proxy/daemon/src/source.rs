@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::Context;
 use jiff::Timestamp;
 use podway_cluster_archive::Archive;
-use podway_cluster_model::label::LabelKeys;
+use podway_cluster_model::import::Imports;
 use podway_cluster_model::name::NodeName;
 use podway_cluster_model::snapshot::{Delta, Snapshot};
 use podway_cluster_watch::api::{self, ApiConfig, ApiStatus, ApiWatch, Requester, Timing};
@@ -15,7 +15,7 @@ use podway_cluster_watch::disk::{self, Keeper};
 use podway_cluster_watch::manifests::{self, ManifestWatch};
 use podway_cluster_watch::publish::Publisher;
 use podway_cluster_watch::report::Reports;
-use podway_cluster_watch::wanted::WantedLabels;
+use podway_cluster_watch::wanted::{Extras, Wanted};
 use podway_proxy_sync::chain::Chain;
 use prometheus_client::registry::Registry;
 use tracing::{info, warn};
@@ -67,33 +67,35 @@ pub(crate) struct Place<'a> {
 }
 
 impl Source {
-    /// Starts to follow what `config` names, with `labels` of its objects.
+    /// Starts to follow what `config` names, with what is `wanted` of its objects.
     pub(crate) fn start(
         config: SourceConfig,
         Place { node, state }: Place<'_>,
-        labels: WantedLabels,
+        wanted: Wanted,
         publisher: Publisher,
     ) -> anyhow::Result<Self> {
         match config {
             SourceConfig::Manifests(path) if path.is_file() => {
                 let (snapshot, _) = load(&path)?;
+                let Extras { labels, imports } = wanted.extras();
                 anyhow::ensure!(
-                    snapshot.label_keys.covers(&labels.keys()),
-                    "--manifests {}: lacks labels that the Corefile selects by; accepted: a snapshot \
-                     with all labels, as `podway snapshot save` writes it",
+                    snapshot.label_keys.covers(&labels)
+                        && (!imports || snapshot.imports == Imports::Known),
+                    "--manifests {}: lacks labels or imports that the Corefile asks for; accepted: a \
+                     snapshot with everything, as `podway snapshot save` writes it",
                     path.display()
                 );
                 publisher.publish(&snapshot, &Delta::everything(&snapshot), Instant::now());
                 Ok(Self::Snapshot { _publisher: publisher })
             }
             SourceConfig::Manifests(folder) => {
-                Ok(Self::Manifests(manifests::spawn(&folder, &labels, publisher)?))
+                Ok(Self::Manifests(manifests::spawn(&folder, &wanted, publisher)?))
             }
             SourceConfig::Api { access, endpoints } => {
                 info!(?access, endpoints = endpoints.len(), "following the API server");
                 let timing = Timing::default();
                 let node = node.clone();
-                let config = ApiConfig { access, endpoints, node, labels, timing };
+                let config = ApiConfig { access, endpoints, node, wanted, timing };
                 let source = ApiSource::start(config, state, publisher)?;
                 Ok(Self::Api(Box::new(source)))
             }
@@ -189,10 +191,10 @@ fn read_state(folder: &Path) -> Option<Archive> {
         .flatten()
 }
 
-/// Reads a folder of manifests, with all labels, or a snapshot in a file, once.
+/// Reads a folder of manifests, with everything, or a snapshot in a file, once.
 pub(crate) fn load(path: &Path) -> anyhow::Result<(Arc<Snapshot>, Reports)> {
     if !path.is_file() {
-        return Ok(manifests::load(path, LabelKeys::All)?);
+        return Ok(manifests::load(path, Extras::all())?);
     }
     anyhow::ensure!(
         disk::is_snapshot(path),
@@ -212,18 +214,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn snapshot_without_the_labels_that_are_wanted_is_refused() {
+    fn snapshot_without_what_is_wanted_is_refused() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("snapshot");
         disk::write_file(&path, &Snapshot::default()).unwrap();
         let node = NodeName::new("node-a").unwrap();
-        let start = |labels: WantedLabels| {
+        let start = |wanted: Wanted| {
             let place = Place { node: &node, state: None };
-            Source::start(SourceConfig::Manifests(path.clone()), place, labels, Publisher::new())
+            Source::start(SourceConfig::Manifests(path.clone()), place, wanted, Publisher::new())
         };
-        assert!(start(WantedLabels::default()).is_ok());
-        let wanted = WantedLabels::new(["team".into()].into_iter().collect());
-        let error = start(wanted).unwrap_err().to_string();
-        assert!(error.contains("lacks labels that the Corefile selects by"), "{error}");
+        assert!(start(Wanted::default()).is_ok());
+        let labels = Extras { labels: ["team".into()].into_iter().collect(), imports: false };
+        for extras in [labels, Extras { imports: true, ..Extras::default() }] {
+            let error = start(Wanted::new(extras)).unwrap_err().to_string();
+            assert!(
+                error.contains("lacks labels or imports that the Corefile asks for"),
+                "{error}"
+            );
+        }
     }
 }

@@ -201,6 +201,53 @@ fn labels_select_what_is_published_as_they_and_the_corefile_change() {
 }
 
 #[test]
+fn imported_services_are_read_from_the_folder_and_from_a_saved_view() {
+    if !isolated("imported_services_are_read_from_the_folder_and_from_a_saved_view") {
+        return;
+    }
+    const IMPORTS: &str = "apiVersion: multicluster.x-k8s.io/v1beta1\nkind: ServiceImport\n\
+        metadata: {name: web, namespace: shop}\n\
+        spec: {type: ClusterSetIP, ips: [10.112.0.7], ports: [{name: http, port: 80}]}\n---\n\
+        apiVersion: multicluster.x-k8s.io/v1beta1\nkind: ServiceImport\n\
+        metadata: {name: db, namespace: shop}\nspec: {type: Headless, ports: []}\n---\n\
+        apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+        metadata: {name: db-east, namespace: shop, labels: {\
+        multicluster.kubernetes.io/service-name: db, multicluster.kubernetes.io/source-cluster: east}}\n\
+        addressType: IPv4\nendpoints: [{addresses: [10.1.0.1], hostname: db-0}]\n\
+        ports: [{name: http, port: 8080}]\n";
+    const WEB_THERE: &[u8] = b"\x03web\x04shop\x03svc\x0aclusterset\x05local\0";
+    const DB_THERE: &[u8] = b"\x04db-0\x04east\x02db\x04shop\x03svc\x0aclusterset\x05local\0";
+    const WEB_HERE: &[u8] = b"\x03web\x04shop\x03svc\x07cluster\x05local\0";
+    let corefile = |options: &str| {
+        format!(".:53 {{\n bind 127.0.0.1\n kubernetes cluster.local {options}\n}}\n")
+    };
+    let with_imports = corefile("clusterset.local {\n multicluster clusterset.local\n }");
+    let node = Node::new();
+    node.write("web.yaml", WEB);
+    node.write("imports.yaml", IMPORTS);
+    let mut mounted = Mounted::new(&corefile(""));
+    let flag = format!("--corefile={}", mounted.corefile().display());
+    let mut daemon = node.start(&[&flag]);
+    daemon.wait_until_ready();
+    assert_eq!(said(WEB_HERE), Ok(vec![10, 96, 0, 20]));
+    mounted.put(&with_imports);
+    wait_for("the import", || said(WEB_THERE) == Ok(vec![10, 112, 0, 7]));
+    assert_eq!(said(DB_THERE), Ok(vec![10, 1, 0, 1]));
+    assert_eq!(said(WEB_HERE), Ok(vec![10, 96, 0, 20]), "this cluster's is another");
+    node.write("imports.yaml", &IMPORTS.replace("10.1.0.1", "10.1.0.2"));
+    wait_for("the changed slice", || said(DB_THERE) == Ok(vec![10, 1, 0, 2]));
+    assert_eq!(daemon.stop("TERM").code(), Some(0), "{}", daemon.log());
+
+    let saved = node.state().join("saved");
+    let saved = saved.to_str().unwrap();
+    node::podway(&["snapshot", "save", saved, "--manifests", node.manifests()]);
+    assert!(node::podway(&["snapshot", "show", saved]).contains("imports     2\n"));
+    let daemon = node.start_bare(&[&flag, "--manifests", saved]);
+    daemon.wait_until_ready();
+    assert_eq!(said(DB_THERE), Ok(vec![10, 1, 0, 2]));
+}
+
+#[test]
 fn every_mistake_in_the_corefile_ends_the_start_and_is_listed() {
     if !isolated("every_mistake_in_the_corefile_ends_the_start_and_is_listed") {
         return;

@@ -83,7 +83,8 @@ pub(crate) fn slice(number: u8, endpoints: u8) -> Change {
     };
     Change::Slice(EndpointSlice {
         name: ObjectName::new("shop", &format!("web-{number}-v4")).unwrap(),
-        service: name(number),
+        service: Some(name(number)),
+        origin: None,
         ports: vec![EndpointPort {
             name: PortName::new("").unwrap(),
             protocol: Protocol::Tcp,

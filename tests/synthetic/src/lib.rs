@@ -110,7 +110,8 @@ impl Cluster {
         };
         Ok(EndpointSlice {
             name: ObjectName::new(NAMESPACE, &format!("s{service}-x"))?,
-            service: ServiceName::new(NAMESPACE, &format!("s{service}"))?,
+            service: Some(ServiceName::new(NAMESPACE, &format!("s{service}"))?),
+            origin: None,
             ports: vec![EndpointPort {
                 name: PortName::new("http")?,
                 protocol: Protocol::Tcp,

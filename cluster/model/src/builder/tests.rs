@@ -44,7 +44,8 @@ fn slice(name: &str, service: &str, addresses: &[&str]) -> EndpointSlice {
     };
     EndpointSlice {
         name: slice_name(name),
-        service: service_name(service),
+        service: Some(service_name(service)),
+        origin: None,
         ports: Vec::new(),
         endpoints: addresses.iter().map(endpoint).collect(),
     }
@@ -52,12 +53,13 @@ fn slice(name: &str, service: &str, addresses: &[&str]) -> EndpointSlice {
 
 /// Names of the Services in `delta`, which must name nothing else.
 fn services_only(delta: &Delta) -> Vec<String> {
-    let Delta { services, namespaces, nodes, pods, service_cidrs, label_keys } = delta;
+    let Delta { services, namespaces, nodes, pods, service_cidrs, label_keys, imports } = delta;
     let others_are_empty = namespaces.is_empty()
         && nodes.is_empty()
         && pods.is_empty()
         && service_cidrs.is_empty()
-        && !label_keys;
+        && !label_keys
+        && !imports;
     assert!(others_are_empty, "{delta:?}");
     services.iter().map(|name| name.name.to_string()).collect()
 }
@@ -167,7 +169,7 @@ fn a_slice_that_changes_its_service_leaves_the_old_one() {
 fn slices_of_one_name_in_two_namespaces_are_two() {
     let other = EndpointSlice {
         name: ObjectName::new("default", "web-a").unwrap(),
-        service: ServiceName::new("default", "web").unwrap(),
+        service: Some(ServiceName::new("default", "web").unwrap()),
         ..slice("web-a", "web", &[])
     };
     let mut builder = Builder::new();
@@ -229,6 +231,7 @@ fn an_unchanged_service_is_shared_between_snapshots() {
 struct EndState {
     services: BTreeMap<ServiceName, Service>,
     slices: BTreeMap<ObjectName, EndpointSlice>,
+    imports: BTreeMap<ServiceName, ServiceImport>,
     namespaces: BTreeMap<Namespace, Labels>,
     nodes: BTreeMap<NodeName, Node>,
     pods: BTreeMap<ObjectName, Pod>,
@@ -250,6 +253,8 @@ impl EndState {
             Change::ServiceGone(name) => drop(self.services.remove(&name)),
             Change::Slice(slice) => drop(self.slices.insert(slice.name.clone(), slice)),
             Change::SliceGone(name) => drop(self.slices.remove(&name)),
+            Change::Import(import) => drop(self.imports.insert(import.name.clone(), import)),
+            Change::ImportGone(name) => drop(self.imports.remove(&name)),
             Change::Namespace(name, labels) => drop(self.namespaces.insert(name, labels)),
             Change::NamespaceGone(name) => drop(self.namespaces.remove(&name)),
             Change::Node(node) => drop(self.nodes.insert(node.name.clone(), node)),
@@ -265,11 +270,12 @@ impl EndState {
 
     /// The state as changes, in the opposite order of arrival that histories tend to have.
     fn into_changes(self) -> Vec<Change> {
-        let Self { services, slices, namespaces, nodes, pods, service_cidrs } = self;
+        let Self { services, slices, imports, namespaces, nodes, pods, service_cidrs } = self;
         let mut changes: Vec<Change> = pods.into_values().map(Change::Pod).collect();
         changes.extend(service_cidrs.into_values().map(Change::ServiceCidr));
         changes.extend(nodes.into_values().map(Change::Node));
         changes.extend(slices.into_values().map(Change::Slice));
+        changes.extend(imports.into_values().map(Change::Import));
         changes.extend(services.into_values().map(Change::Service));
         let namespaces = namespaces.into_iter();
         changes.extend(namespaces.map(|(name, labels)| Change::Namespace(name, labels)));
@@ -301,6 +307,7 @@ fn full_comparison(before: &Snapshot, after: &Snapshot) -> Delta {
         nodes: differing(&before.nodes, &after.nodes),
         pods: differing(&before.pods, &after.pods),
         service_cidrs: differing(&before.service_cidrs, &after.service_cidrs),
+        imports: before.imports != after.imports,
         label_keys: before.label_keys != after.label_keys,
     }
 }
@@ -353,7 +360,18 @@ proptest! {
         for (name, entry) in &snapshot.services {
             prop_assert!(!entry.is_empty());
             for (slice_name, slice) in &entry.slices {
-                prop_assert_eq!(&slice.service, name);
+                prop_assert_eq!(slice.service.as_ref(), Some(name));
+                prop_assert_eq!(&slice.name.name, slice_name);
+            }
+        }
+        let imports = snapshot.services.iter().filter_map(|(name, entry)| {
+            entry.imported.as_ref().map(|imported| (name, imported))
+        });
+        for (name, imported) in imports {
+            prop_assert!(!imported.is_empty());
+            prop_assert!(imported.import.as_ref().is_none_or(|import| import.name == *name));
+            for (slice_name, slice) in &imported.slices {
+                prop_assert_eq!(slice.origin.as_ref().map(|origin| &origin.service), Some(name));
                 prop_assert_eq!(&slice.name.name, slice_name);
             }
         }

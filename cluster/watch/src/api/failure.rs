@@ -127,6 +127,11 @@ impl Refusal {
         self.code == 410 || matches!(self.reason.as_str(), "Expired" | "Gone")
     }
 
+    /// Whether the server does not have the kind.
+    pub(super) const fn is_unknown(&self) -> bool {
+        self.code == 404
+    }
+
     /// Whether the server does not have the kind, or does not show it to us.
     pub(super) const fn is_absence(&self) -> bool {
         matches!(self.code, 403 | 404)

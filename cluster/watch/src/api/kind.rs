@@ -7,6 +7,7 @@
 use podway_cluster_model::name::NodeName;
 
 use crate::rejection::ObjectKind;
+use crate::wanted::Extras;
 
 /// How the server names the objects of a kind.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +18,8 @@ pub(super) struct Resource {
     pub(super) kind: &'static str,
     /// Where all of them are found.
     pub(super) path: &'static str,
+    /// Where servers have them that do not know that one.
+    pub(super) older_path: Option<&'static str>,
     /// Name in rules of RBAC.
     pub(super) resource: &'static str,
 }
@@ -28,17 +31,25 @@ pub(super) enum Need {
     Required,
     /// The view does without.
     Optional,
+    /// The view does not wait for it, and has it only where somebody asks.
+    Extra,
 }
 
 /// The resource of `kind`.
-pub(super) const fn resource(kind: ObjectKind) -> Resource {
-    let (api_version, kind, path, resource) = match kind {
+pub(super) const fn resource(of: ObjectKind) -> Resource {
+    let (api_version, kind, path, resource) = match of {
         ObjectKind::Service => ("v1", "Service", "/api/v1/services", "services"),
         ObjectKind::EndpointSlice => (
             "discovery.k8s.io/v1",
             "EndpointSlice",
             "/apis/discovery.k8s.io/v1/endpointslices",
             "endpointslices.discovery.k8s.io",
+        ),
+        ObjectKind::Import => (
+            "multicluster.x-k8s.io/v1beta1",
+            "ServiceImport",
+            "/apis/multicluster.x-k8s.io/v1beta1/serviceimports",
+            "serviceimports.multicluster.x-k8s.io",
         ),
         ObjectKind::Namespace => ("v1", "Namespace", "/api/v1/namespaces", "namespaces"),
         ObjectKind::Node => ("v1", "Node", "/api/v1/nodes", "nodes"),
@@ -50,7 +61,16 @@ pub(super) const fn resource(kind: ObjectKind) -> Resource {
             "servicecidrs.networking.k8s.io",
         ),
     };
-    Resource { api_version, kind, path, resource }
+    let older_path = match of {
+        ObjectKind::Import => Some("/apis/multicluster.x-k8s.io/v1alpha1/serviceimports"),
+        ObjectKind::Service
+        | ObjectKind::EndpointSlice
+        | ObjectKind::Namespace
+        | ObjectKind::Node
+        | ObjectKind::Pod
+        | ObjectKind::ServiceCidr => None,
+    };
+    Resource { api_version, kind, path, older_path, resource }
 }
 
 /// Whether there is a view of the cluster without objects of `kind`.
@@ -64,10 +84,11 @@ pub(super) const fn need(kind: ObjectKind) -> Need {
         | ObjectKind::Namespace
         | ObjectKind::Node => Need::Required,
         ObjectKind::Pod | ObjectKind::ServiceCidr => Need::Optional,
+        ObjectKind::Import => Need::Extra,
     }
 }
 
-/// The kinds whose labels are kept where they are wanted.
+/// The kinds that are always followed, whose labels are kept where they are wanted.
 pub(super) const LABELED: [ObjectKind; 3] =
     [ObjectKind::Service, ObjectKind::Namespace, ObjectKind::Pod];
 
@@ -78,7 +99,19 @@ pub(super) fn field_selector(kind: ObjectKind, node: &NodeName) -> Option<String
         ObjectKind::Pod => Some(format!("spec.nodeName={node}")),
         ObjectKind::Service
         | ObjectKind::EndpointSlice
+        | ObjectKind::Import
         | ObjectKind::Namespace
         | ObjectKind::ServiceCidr => None,
+    }
+}
+
+/// Whether a list of `kind` has to be read again when somebody comes to want more.
+pub(super) fn concerns(kind: ObjectKind, before: &Extras, after: &Extras) -> bool {
+    let (labels, imports) = (before.labels != after.labels, before.imports != after.imports);
+    match kind {
+        ObjectKind::Service | ObjectKind::Namespace | ObjectKind::Pod => labels,
+        ObjectKind::EndpointSlice => imports,
+        ObjectKind::Import => labels || imports,
+        ObjectKind::Node | ObjectKind::ServiceCidr => false,
     }
 }

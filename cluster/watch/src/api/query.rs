@@ -5,7 +5,7 @@ use podway_cluster_model::name::NodeName;
 
 use crate::rejection::ObjectKind;
 
-use super::kind::{field_selector, resource};
+use super::kind::field_selector;
 
 /// Most objects in one page of a list.
 ///
@@ -35,9 +35,8 @@ pub(super) enum Query<'a> {
     },
 }
 
-/// Path and query that ask for `kind` on behalf of `node`.
-pub(super) fn path(kind: ObjectKind, node: &NodeName, query: Query<'_>) -> String {
-    let path = resource(kind).path;
+/// Path and query that ask at `path` for `kind` on behalf of `node`.
+pub(super) fn path(path: &str, kind: ObjectKind, node: &NodeName, query: Query<'_>) -> String {
     let mut pairs = Serializer::new(format!("{path}?"));
     pairs_of(&mut pairs, query);
     if let Some(selector) = field_selector(kind, node) {
@@ -74,10 +73,11 @@ fn pairs_of(pairs: &mut Serializer<'_, String>, query: Query<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kind::resource;
     use super::*;
 
     fn asked(kind: ObjectKind, query: Query<'_>) -> String {
-        path(kind, &NodeName::new("node-1").unwrap(), query)
+        path(resource(kind).path, kind, &NodeName::new("node-1").unwrap(), query)
     }
 
     #[test]

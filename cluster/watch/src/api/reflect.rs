@@ -15,13 +15,13 @@ use tracing::{debug, info, warn};
 
 use crate::causes::with_causes;
 use crate::rejection::ObjectKind;
-use crate::wanted::Followed;
+use crate::wanted::{Extras, Followed};
 
 use super::backoff;
 use super::connect::{Connector, Current};
 use super::event::{self, Entry, Event, Refusal};
 use super::failure::Failure;
-use super::kind::{LABELED, Need, need, resource};
+use super::kind::{Need, Resource, concerns, need, resource};
 use super::lines::Lines;
 use super::query::Query;
 use super::request::{Asker, Stream};
@@ -89,8 +89,8 @@ pub(super) struct Reflector {
     inbox: mpsc::Sender<Heard>,
     status: ApiStatus,
     timing: Timing,
-    /// Which labels are kept of what is heard.
-    labels: Followed,
+    /// What is kept of what is heard.
+    wanted: Followed,
     manner: Manner,
     /// The version that is known; `None` before the first list, and after a version was forgotten.
     version: Option<String>,
@@ -102,7 +102,7 @@ pub(super) struct Reflector {
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) node: NodeName,
-    pub(super) labels: Followed,
+    pub(super) wanted: Followed,
     pub(super) connector: Arc<Connector>,
     pub(super) inbox: mpsc::Sender<Heard>,
     pub(super) status: ApiStatus,
@@ -112,8 +112,8 @@ pub(super) struct Shared {
 impl Reflector {
     /// A reflector that has heard nothing.
     pub(super) fn new(kind: ObjectKind, shared: Shared) -> Self {
-        let Shared { node, labels, connector, inbox, status, timing } = shared;
-        let asker = Asker { kind, node, answer: timing.answer };
+        let Shared { node, wanted, connector, inbox, status, timing } = shared;
+        let asker = Asker { kind, path: resource(kind).path, node, answer: timing.answer };
         Self {
             kind,
             asker,
@@ -121,7 +121,7 @@ impl Reflector {
             inbox,
             status,
             timing,
-            labels,
+            wanted,
             manner: Manner::Streamed,
             version: None,
             failures: 0,
@@ -131,10 +131,13 @@ impl Reflector {
     /// Goes on until nobody listens.
     pub(super) async fn run(mut self) {
         loop {
+            if need(self.kind) == Need::Extra && !self.wanted.extras().imports {
+                self.wanted.changed(|_, after| after.imports).await;
+            }
             let began = Instant::now();
             let Some(ended) = self.session_until_more_is_wanted().await else {
                 self.status.ended(self.kind);
-                debug!(kind = %self.kind, "more labels are wanted; listing anew");
+                debug!(kind = %self.kind, "more is wanted of each object; listing anew");
                 self.version = None;
                 continue;
             };
@@ -153,17 +156,16 @@ impl Reflector {
 
     /// One list or watch; `None` where it was given up, since it does not tell all that is wanted.
     async fn session_until_more_is_wanted(&mut self) -> Option<Result<(), Failure>> {
-        if !LABELED.contains(&self.kind) {
-            return Some(self.session().await);
-        }
-        let mut labels = self.labels.clone();
+        let kind = self.kind;
+        let more = move |before: &Extras, after: &Extras| concerns(kind, before, after);
+        let mut wanted = self.wanted.clone();
         let ended = tokio::select! {
             biased;
-            () = labels.changed() => None,
+            () = wanted.changed(more) => None,
             ended = self.session() => Some(ended),
         };
         // What came to be wanted while the session ended means a new list too.
-        let more = self.labels.look();
+        let more = self.wanted.look(more);
         ended.filter(|_| !more)
     }
 
@@ -286,14 +288,12 @@ impl Reflector {
     }
 
     fn list_begins(&self) -> Input {
-        Input::ListBegins { labels: self.labels.keys().clone() }
+        Input::ListBegins { kept: self.wanted.extras().clone() }
     }
 
-    /// Passes an object on, with those of its labels that are wanted.
+    /// Passes an object on, with what is wanted of it.
     async fn tell_object(&self, mut entry: Entry) -> Result<(), Failure> {
-        if let Some(change) = &mut entry.change {
-            change.retain_labels(self.labels.keys());
-        }
+        entry.change = entry.change.and_then(|change| self.wanted.extras().kept_of(change));
         self.tell(Input::Object(Box::new(entry))).await
     }
 
@@ -319,13 +319,22 @@ impl Reflector {
         }
         if let Some(refusal) = refusal
             && refusal.is_absence()
-            && need(self.kind) == Need::Optional
+            && need(self.kind) != Need::Required
         {
-            self.status.without(self.kind);
+            let Resource { path, older_path, .. } = resource(self.kind);
+            let absent = refusal.is_unknown();
             self.version = None;
             self.failures = 0;
+            match older_path {
+                Some(older) if absent && self.asker.path == path => {
+                    self.asker.path = older;
+                    return Duration::ZERO;
+                }
+                Some(_) | None => self.asker.path = path,
+            }
+            self.status.without(self.kind);
             let reason = refusal.to_string();
-            if self.tell(Input::Unavailable { reason }).await.is_err() {
+            if self.tell(Input::Unavailable { reason, absent }).await.is_err() {
                 return Duration::ZERO;
             }
             return self.timing.absent.mul_f64(1.0 + fastrand::f64());

@@ -35,6 +35,8 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Asker {
     pub(super) kind: ObjectKind,
+    /// Where the server has them.
+    pub(super) path: &'static str,
     pub(super) node: NodeName,
     /// Longest wait for an answer to begin.
     pub(super) answer: Duration,
@@ -49,7 +51,7 @@ pub(super) struct Stream {
 impl Asker {
     /// Asks; the answer has begun when this returns.
     pub(super) async fn ask(&self, current: &Current, query: Query<'_>) -> Result<Stream, Failure> {
-        let path = path(self.kind, &self.node, query);
+        let path = path(self.path, self.kind, &self.node, query);
         send(current, Request::get(path).body(Body::empty()), self.answer).await
     }
 }

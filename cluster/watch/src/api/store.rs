@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use podway_cluster_model::builder::{Builder, Change};
+use podway_cluster_model::import::Imports;
 use podway_cluster_model::intern::Interner;
 use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::name::ServiceName;
@@ -17,9 +18,10 @@ use crate::key::ObjectKey;
 use crate::publish::Trigger;
 use crate::rejection::ObjectKind;
 use crate::report::{Problem, Update};
+use crate::wanted::Extras;
 
 use super::event::Entry;
-use super::kind::LABELED;
+use super::kind::{LABELED, Need, need};
 
 #[cfg(test)]
 mod tests;
@@ -29,8 +31,8 @@ mod tests;
 pub(crate) enum Input {
     /// All objects of the kind follow.
     ListBegins {
-        /// Which of their labels they have.
-        labels: LabelKeys,
+        /// What is kept of them.
+        kept: Extras,
     },
     /// An object is this now, or gone.
     Object(Box<Entry>),
@@ -40,6 +42,8 @@ pub(crate) enum Input {
     Unavailable {
         /// Why.
         reason: String,
+        /// Whether that is because it knows no such kind.
+        absent: bool,
     },
 }
 
@@ -77,8 +81,8 @@ pub(crate) struct Store {
 struct Standing {
     /// Whether it was listed once.
     listed: bool,
-    /// Which labels the objects of that list had.
-    labels: LabelKeys,
+    /// What was kept of the objects of that list.
+    kept: Extras,
     /// The objects of a list that has not ended.
     seen: Option<Seen>,
 }
@@ -86,7 +90,7 @@ struct Standing {
 /// What a list has had so far.
 #[derive(Debug, Default)]
 struct Seen {
-    labels: LabelKeys,
+    kept: Extras,
     objects: HashSet<ObjectKey>,
     /// Names of those that have problems.
     faulty: HashSet<String>,
@@ -94,7 +98,8 @@ struct Seen {
 
 impl Default for Store {
     fn default() -> Self {
-        let kinds = ObjectKind::ALL.into_iter().map(|kind| (kind, Standing::default())).collect();
+        let always = ObjectKind::ALL.into_iter().filter(|kind| need(*kind) != Need::Extra);
+        let kinds = always.map(|kind| (kind, Standing::default())).collect();
         Self {
             builder: Builder::new(),
             interner: Interner::default(),
@@ -110,11 +115,12 @@ impl Default for Store {
 impl Store {
     /// A store that begins with what an earlier run knew; the view is not complete by that.
     pub(crate) fn restored(
-        labels: LabelKeys,
+        (labels, imports): (LabelKeys, Imports),
         changes: impl IntoIterator<Item = Change>,
     ) -> (Self, Arc<Snapshot>) {
         let mut store = Self::default();
         store.builder.keep_labels(labels);
+        store.builder.know_imports(imports);
         let interner = &mut store.interner;
         let changes = changes.into_iter().map(|mut change| {
             interner.change(&mut change);
@@ -133,7 +139,7 @@ impl Store {
         let Gathered { changes, update, triggers } = gathered;
         let (snapshot, delta) = self.builder.apply(changes);
         self.pending.merge(delta);
-        self.complete |= self.kinds.values().all(|standing| standing.listed);
+        self.complete |= self.awaited().is_empty();
         if self.complete {
             let delta = std::mem::take(&mut self.pending);
             // A list tells again what is known; only what differs was written for something.
@@ -148,14 +154,17 @@ impl Store {
 
     /// The kinds that the first complete view waits for.
     pub(crate) fn awaited(&self) -> Vec<ObjectKind> {
-        let unlisted = self.kinds.iter().filter(|(_, standing)| !standing.listed);
+        let unlisted = self
+            .kinds
+            .iter()
+            .filter(|(kind, standing)| !standing.listed && need(**kind) != Need::Extra);
         unlisted.map(|(kind, _)| *kind).collect()
     }
 
     fn take(&mut self, kind: ObjectKind, input: Input, gathered: &mut Gathered) {
         match input {
-            Input::ListBegins { labels } => {
-                self.standing(kind).seen = Some(Seen { labels, ..Seen::default() });
+            Input::ListBegins { kept } => {
+                self.standing(kind).seen = Some(Seen { kept, ..Seen::default() });
             }
             Input::Object(entry) => self.take_object(kind, *entry, gathered),
             Input::ListEnds => {
@@ -165,17 +174,18 @@ impl Store {
                 }
                 if let Some(seen) = self.standing(kind).seen.take() {
                     self.forget_unseen(kind, &seen, gathered);
-                    self.standing(kind).labels = seen.labels;
-                    self.note_labels();
+                    self.standing(kind).kept = seen.kept;
+                    self.note_extras();
                 }
             }
-            Input::Unavailable { reason } => {
+            Input::Unavailable { reason, absent } => {
                 let standing = self.standing(kind);
                 standing.seen = None;
                 standing.listed = true;
-                // Of no object everything is known.
-                standing.labels = LabelKeys::All;
-                self.note_labels();
+                // Of no object everything is known, but for what may be there and is not shown.
+                let imports = kind != ObjectKind::Import || absent;
+                standing.kept = Extras { labels: LabelKeys::All, imports };
+                self.note_extras();
                 let problem = Problem::Unavailable { kind, reason };
                 if self.unavailable.get(&kind) != Some(&problem) {
                     gathered.update.appeared.insert(problem.clone());
@@ -189,14 +199,24 @@ impl Store {
         self.kinds.entry(kind).or_default()
     }
 
-    /// Says which labels are known of every object, once every kind that has them was listed.
-    fn note_labels(&mut self) {
+    /// Says what is known of every object, once every kind that it is about was listed.
+    fn note_extras(&mut self) {
         let standings = LABELED.iter().filter_map(|kind| self.kinds.get(kind));
-        if standings.clone().all(|standing| standing.listed) {
-            let known = standings
-                .fold(LabelKeys::All, |known, standing| known.intersection(&standing.labels));
-            self.builder.keep_labels(known);
+        if !standings.clone().all(|standing| standing.listed) {
+            return;
         }
+        let labels = standings
+            .fold(LabelKeys::All, |known, standing| known.intersection(&standing.kept.labels));
+        let has_imports = |kind| {
+            let standing: Option<&Standing> = self.kinds.get(&kind);
+            standing.filter(|standing| standing.listed && standing.kept.imports)
+        };
+        let imports = has_imports(ObjectKind::Import);
+        // An import without a label that Services would have could be taken for one that lacks it.
+        let known = has_imports(ObjectKind::EndpointSlice).is_some()
+            && imports.is_some_and(|standing| standing.kept.labels.covers(&labels));
+        self.builder.keep_labels(labels);
+        self.builder.know_imports(if known { Imports::Known } else { Imports::Unknown });
     }
 
     fn take_object(&mut self, kind: ObjectKind, entry: Entry, gathered: &mut Gathered) {
@@ -211,8 +231,10 @@ impl Store {
         self.replace_problems(kind, described, problems.collect(), &mut gathered.update);
         match (change, key) {
             (Some(mut change), _) => {
-                if let (Change::Slice(slice), Some(trigger)) = (&change, trigger) {
-                    gathered.triggers.push((slice.service.clone(), trigger));
+                if let (Change::Slice(slice), Some(trigger)) = (&change, trigger)
+                    && let Some(service) = &slice.service
+                {
+                    gathered.triggers.push((service.clone(), trigger));
                 }
                 self.interner.change(&mut change);
                 gathered.changes.push(change);
@@ -277,8 +299,17 @@ fn known(kind: ObjectKind, snapshot: &Snapshot) -> Box<dyn Iterator<Item = Objec
             Box::new(with_object.map(|(name, _)| ObjectKey::Service(name.clone())))
         }
         ObjectKind::EndpointSlice => {
-            let slices = snapshot.services.values().flat_map(|entry| entry.slices.values());
+            let slices = snapshot.services.values().flat_map(|entry| {
+                let imported = entry.imported.iter().flat_map(|imported| imported.slices.values());
+                entry.slices.values().chain(imported)
+            });
             Box::new(slices.map(|slice| ObjectKey::Slice(slice.name.clone())))
+        }
+        ObjectKind::Import => {
+            let imports = snapshot.services.values().filter_map(|entry| {
+                entry.imported.as_ref().and_then(|imported| imported.import.as_ref())
+            });
+            Box::new(imports.map(|import| ObjectKey::Import(import.name.clone())))
         }
         ObjectKind::Namespace => {
             Box::new(snapshot.namespaces.keys().cloned().map(ObjectKey::Namespace))

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use podway_cluster_model::endpoint::{Condition, Endpoint, EndpointPort, EndpointSlice, Hints};
+use podway_cluster_model::import::SliceOrigin;
 use podway_cluster_model::name::{
     Hostname, LocalName, Namespace, NodeName, ObjectName, PortName, ServiceName,
 };
@@ -20,6 +21,12 @@ use super::address::{self, Use};
 /// Label that says which Service a slice belongs to.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
+/// Label that says which import a slice belongs to (KEP-1645).
+const IMPORT_NAME_LABEL: &str = "multicluster.kubernetes.io/service-name";
+
+/// Label that says which cluster an imported slice is of.
+const SOURCE_CLUSTER_LABEL: &str = "multicluster.kubernetes.io/source-cluster";
+
 /// What `addressType` says of every endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AddressType {
@@ -34,25 +41,44 @@ pub(super) fn convert<I>(object: Object<I>, checker: &mut Checker) -> Result<End
     let name = metadata.qualified(path, |namespace, name| {
         Ok(ObjectName { namespace, name: LocalName::new(name)? })
     })?;
-    let service = service(metadata.labels, &name.namespace)?;
+    let mut labels = metadata.labels.or_default(path.field("labels"))?;
+    let origin = origin(&mut labels, &name.namespace);
+    let origin = checker.keep(origin).flatten();
+    let service = service(labels, &name.namespace)?;
+    if service.is_none() && origin.is_none() {
+        let labels = path.field("labels");
+        return Err(labels.label(SERVICE_NAME_LABEL).fault(Reason::NoService));
+    }
     let address_type = address_type(object.address_type)?;
     let ports = checker.each(object.ports, Path::root("ports"), |_, entry, path| port(entry, path));
-    let ports = distinct(ports.into_iter().flatten().collect(), checker);
+    let ports = distinct(ports.into_iter().flatten().collect(), Path::root("ports"), checker);
     let endpoints =
         checker.each(object.endpoints, Path::root("endpoints"), |checker, entry, path| {
             endpoint(entry, address_type, checker, path)
         });
-    Ok(EndpointSlice { name, service, ports, endpoints: endpoints.into() })
+    let origin = origin.map(Arc::new);
+    Ok(EndpointSlice { name, service, origin, ports, endpoints: endpoints.into() })
 }
 
-fn service(labels: Field<Labels>, namespace: &Namespace) -> Result<ServiceName, Fault> {
+/// The Service of this cluster that the slice belongs to, if it says one.
+fn service(mut labels: Labels, namespace: &Namespace) -> Result<Option<ServiceName>, Fault> {
     let metadata = Path::root("metadata");
     let labels_path = metadata.field("labels");
     let path = labels_path.label(SERVICE_NAME_LABEL);
-    let text = labels.or_default(labels_path)?.take(SERVICE_NAME_LABEL).non_empty(path)?;
-    let text = text.ok_or_else(|| path.fault(Reason::NoService))?;
-    let name = Hostname::new(&text).map_err(|error| path.fault(error))?;
-    Ok(ServiceName { namespace: namespace.clone(), name })
+    let name = labels.take(SERVICE_NAME_LABEL).optional_name_of(path, Hostname::new)?;
+    Ok(name.map(|name| ServiceName { namespace: namespace.clone(), name }))
+}
+
+/// What the slice was imported for, if it was.
+fn origin(labels: &mut Labels, namespace: &Namespace) -> Result<Option<SliceOrigin>, Fault> {
+    let metadata = Path::root("metadata");
+    let labels_path = metadata.field("labels");
+    let path = labels_path.label(IMPORT_NAME_LABEL);
+    let name = labels.take(IMPORT_NAME_LABEL).optional_name_of(path, Hostname::new)?;
+    let Some(name) = name else { return Ok(None) };
+    let path = labels_path.label(SOURCE_CLUSTER_LABEL);
+    let cluster = labels.take(SOURCE_CLUSTER_LABEL).name_of(path, Hostname::new)?;
+    Ok(Some(SliceOrigin { service: ServiceName { namespace: namespace.clone(), name }, cluster }))
 }
 
 fn address_type(field: Field<String>) -> Result<AddressType, Fault> {
@@ -88,13 +114,17 @@ pub(super) fn protocol(field: Field<String>, path: Path<'_>) -> Result<Protocol,
     }
 }
 
-/// The ports without those whose name another has: names are unique in a slice.
-fn distinct(ports: Vec<EndpointPort>, checker: &mut Checker) -> Vec<EndpointPort> {
+/// The ports without those whose name another has: names are unique in a slice or an import.
+pub(super) fn distinct(
+    ports: Vec<EndpointPort>,
+    path: Path<'_>,
+    checker: &mut Checker,
+) -> Vec<EndpointPort> {
     let mut kept: Vec<EndpointPort> = Vec::with_capacity(ports.len());
     for port in ports {
         if kept.iter().any(|other| other.name == port.name) {
             let what = format!("port name {:?}", port.name);
-            checker.faults.push(Path::root("ports").fault(Reason::Duplicate { what }));
+            checker.faults.push(path.fault(Reason::Duplicate { what }));
         } else {
             kept.push(port);
         }

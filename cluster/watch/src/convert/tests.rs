@@ -2,6 +2,7 @@ use crate::document::{Format, parse};
 
 use super::*;
 
+mod import;
 mod node;
 mod service;
 mod service_cidr;

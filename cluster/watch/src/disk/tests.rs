@@ -35,9 +35,9 @@ fn files_that_are_no_snapshot_are_named_with_the_reason() {
     let path = folder.path().join("snapshot");
     for (content, reason) in [
         (&b"{}"[..], "is no snapshot of podway"),
-        (b"PODWAY\x1aS\x63\x00", "has format version 99, and this podway reads version 3"),
-        (b"PODWAY\x1aS\x02\x00abc", "has format version 2, and this podway reads version 3"),
-        (b"PODWAY\x1aS\x03\x00abc", "is cut off or malformed"),
+        (b"PODWAY\x1aS\x63\x00", "has format version 99, and this podway reads version 4"),
+        (b"PODWAY\x1aS\x03\x00abc", "has format version 3, and this podway reads version 4"),
+        (b"PODWAY\x1aS\x04\x00abc", "is cut off or malformed"),
     ] {
         fs::write(&path, content).unwrap();
         let error = read(folder.path()).unwrap_err().to_string();

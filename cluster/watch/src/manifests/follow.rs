@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use podway_cluster_model::builder::Builder;
-use podway_cluster_model::label::LabelKeys;
+use podway_cluster_model::import::Imports;
 use podway_cluster_model::snapshot::Snapshot;
 use thiserror::Error;
 use tracing::{debug, info};
@@ -22,7 +22,7 @@ use tracing::{debug, info};
 use crate::causes::with_causes;
 use crate::publish::Publisher;
 use crate::report::{Problem, Reports, Update};
-use crate::wanted::{Followed, WantedLabels};
+use crate::wanted::{Extras, Followed, Wanted};
 
 use super::folder::{Folder, FolderError, Identity};
 use super::settle::{Due, Happening, Settle};
@@ -33,7 +33,7 @@ const RETRY_TIME: Duration = Duration::from_millis(50);
 
 /// How often the folder is checked to be the one that is followed.
 ///
-/// 1 s: a changed symbolic link or mount, and labels that come to be wanted, are the only things that
+/// 1 s: a changed symbolic link or mount, and what comes to be wanted, are the only things that
 /// events do not tell at once.
 const CHECK_TIME: Duration = Duration::from_secs(1);
 
@@ -78,20 +78,20 @@ enum Message {
     Stop,
 }
 
-/// Reads the folder once; objects keep their labels with one of these keys.
+/// Reads the folder once; of objects that is kept besides what everybody needs.
 ///
 /// # Errors
 /// [`FolderError`]: the folder cannot be read. What is wrong with a file stands in the reports.
-pub fn load(folder: &Path, labels: LabelKeys) -> Result<(Arc<Snapshot>, Reports), FolderError> {
+pub fn load(folder: &Path, kept: Extras) -> Result<(Arc<Snapshot>, Reports), FolderError> {
     let mut folder = Folder::new(folder);
     folder.identity()?;
     let mut manifests = Manifests::default();
-    manifests.keep_labels(labels.clone());
+    manifests.keep(kept.clone());
     let outcome = manifests.apply(scan(&mut folder, &manifests)?);
     let reports = Reports::default();
     reports.record(outcome.update, manifests.ignored());
     let mut builder = Builder::new();
-    builder.keep_labels(labels);
+    tell(&mut builder, &kept);
     Ok((builder.apply(outcome.changes).0, reports))
 }
 
@@ -104,13 +104,13 @@ pub fn load(folder: &Path, labels: LabelKeys) -> Result<(Arc<Snapshot>, Reports)
 /// error; it stands in the reports.
 pub fn spawn(
     folder: &Path,
-    labels: &WantedLabels,
+    wanted: &Wanted,
     publisher: Publisher,
 ) -> Result<ManifestWatch, FollowError> {
     let (inbox, messages) = channel();
     let reports = Reports::default();
-    let labels = labels.follow();
-    let mut follower = Follower::new(folder, labels, (publisher, reports.clone()), inbox.clone());
+    let wanted = wanted.follow();
+    let mut follower = Follower::new(folder, wanted, (publisher, reports.clone()), inbox.clone());
     follower.start()?;
     let thread = thread::Builder::new()
         .name("manifests".to_owned())
@@ -139,8 +139,8 @@ impl Drop for ManifestWatch {
 /// The state of the thread.
 struct Follower {
     folder: Folder,
-    /// Which labels are kept.
-    labels: Followed,
+    /// What is kept of objects.
+    wanted: Followed,
     manifests: Manifests,
     builder: Builder,
     publisher: Publisher,
@@ -165,13 +165,13 @@ struct FollowedFolder {
 impl Follower {
     fn new(
         folder: &Path,
-        labels: Followed,
+        wanted: Followed,
         (publisher, reports): (Publisher, Reports),
         inbox: Sender<Message>,
     ) -> Self {
         Self {
             folder: Folder::new(folder),
-            labels,
+            wanted,
             manifests: Manifests::default(),
             builder: Builder::new(),
             publisher,
@@ -188,8 +188,8 @@ impl Follower {
     fn start(&mut self) -> Result<(), FollowError> {
         let now = Instant::now();
         self.followed = Some(self.follow()?);
-        self.keep_labels();
-        self.builder.keep_labels(self.labels.keys().clone());
+        self.keep_wanted();
+        tell(&mut self.builder, self.wanted.extras());
         let edits = scan(&mut self.folder, &self.manifests)?;
         self.apply(edits, now);
         Ok(())
@@ -211,8 +211,8 @@ impl Follower {
                 }
             }
             self.check_folder();
-            if self.labels.look() {
-                self.keep_labels();
+            if self.wanted.look(|before, after| before != after) {
+                self.keep_wanted();
                 self.folder.forget();
                 self.rescan.get_or_insert_with(Instant::now);
             }
@@ -220,12 +220,10 @@ impl Follower {
         }
     }
 
-    /// Has what is read from now on keep the labels that are wanted.
-    ///
-    /// Objects of a file that cannot be read again are without those that are new, as if they did
-    /// not have them, until it can.
-    fn keep_labels(&mut self) {
-        self.manifests.keep_labels(self.labels.keys().clone());
+    /// Has what is read from now on keep what is wanted. Objects of a file that cannot be read again
+    /// are without what is new, as if they did not have it, until it can.
+    fn keep_wanted(&mut self) {
+        self.manifests.keep(self.wanted.extras().clone());
     }
 
     /// How long nothing is to do unless a message comes.
@@ -316,7 +314,7 @@ impl Follower {
                 Ok(edits) => {
                     self.rescan = None;
                     self.report_folder_found();
-                    self.builder.keep_labels(self.labels.keys().clone());
+                    tell(&mut self.builder, self.wanted.extras());
                     self.apply(edits, first_seen);
                 }
                 Err(error) => {
@@ -371,6 +369,12 @@ impl Follower {
             self.reports.record(update, self.manifests.ignored());
         }
     }
+}
+
+/// Has `builder` tell what is known of every object.
+fn tell(builder: &mut Builder, kept: &Extras) {
+    builder.keep_labels(kept.labels.clone());
+    builder.know_imports(if kept.imports { Imports::Known } else { Imports::Unknown });
 }
 
 /// What to do with every file that is there, or was.

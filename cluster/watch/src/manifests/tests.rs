@@ -88,7 +88,10 @@ fn objects_keep_the_labels_that_are_wanted() {
     const SHOP: &str = "---\napiVersion: v1\nkind: Namespace\n\
                         metadata: {name: shop, labels: {team: dns, stage: test}}\n";
     const NAME: &str = "kubernetes.io/metadata.name";
-    let keys = |texts: &[&str]| -> LabelKeys { texts.iter().map(|text| (*text).into()).collect() };
+    let keys = |texts: &[&str]| Extras {
+        labels: texts.iter().map(|text| (*text).into()).collect(),
+        imports: false,
+    };
     let shop = Namespace::new("shop").unwrap();
     let labels = |source: &Source| -> Vec<(String, String)> {
         let labels = source.snapshot.namespaces.get(&shop).unwrap();
@@ -99,7 +102,7 @@ fn objects_keep_the_labels_that_are_wanted() {
     let mut source = Source::default();
     source.put("a.yaml", &(web.clone() + SHOP));
     assert_eq!(labels(&source), []);
-    source.manifests.keep_labels(keys(&["team", NAME]));
+    source.manifests.keep(keys(&["team", NAME]));
     source.put("a.yaml", &(web.clone() + SHOP));
     assert_eq!(labels(&source), [pair(NAME, "shop"), pair("team", "dns")]);
     source.put("a.yaml", &(web.clone() + &SHOP.replace("dns", "web")));
@@ -118,7 +121,7 @@ fn objects_keep_the_labels_that_are_wanted() {
     let mut source = Source::default();
     source.put("a.yaml", &web);
     assert_eq!(labels(&source), []);
-    source.manifests.keep_labels(keys(&[NAME]));
+    source.manifests.keep(keys(&[NAME]));
     source.put("a.yaml", &web);
     assert_eq!(labels(&source), [pair(NAME, "shop")]);
 }

@@ -31,6 +31,8 @@ pub(crate) const NAMESPACES: &str = "/api/v1/namespaces";
 pub(crate) const NODES: &str = "/api/v1/nodes";
 pub(crate) const PODS: &str = "/api/v1/pods";
 pub(crate) const SERVICE_CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+pub(crate) const IMPORTS: &str = "/apis/multicluster.x-k8s.io/v1beta1/serviceimports";
+pub(crate) const OLDER_IMPORTS: &str = "/apis/multicluster.x-k8s.io/v1alpha1/serviceimports";
 
 /// How lists that come as a stream are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -311,7 +313,7 @@ fn answer(
     {
         return refusal(401, "Unauthorized", "Unauthorized");
     }
-    let known = [SERVICES, SLICES, NAMESPACES, NODES, PODS, SERVICE_CIDRS];
+    let known = [SERVICES, SLICES, NAMESPACES, NODES, PODS, SERVICE_CIDRS, IMPORTS, OLDER_IMPORTS];
     let Some(path) = known.into_iter().find(|path| *path == request.uri().path()) else {
         return refusal(404, "NotFound", "the server could not find the requested resource");
     };

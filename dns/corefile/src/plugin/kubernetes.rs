@@ -129,7 +129,7 @@ const OPTIONS: &[&str] = &[
     "noendpoints",
     "fallthrough [ZONE...]",
     "ignore empty_service",
-    "multicluster [ZONE...]",
+    "multicluster ZONE...",
     "zonal",
     "startup_timeout DURATION",
 ];
@@ -249,8 +249,10 @@ impl Kubernetes {
             }
             "multicluster" => {
                 let words = line.rest();
-                let zones = line.zones(words);
-                self.multicluster = if words.is_empty() { self.zones.clone() } else { zones };
+                if words.is_empty() {
+                    line.warn(name, "has no effect without a zone");
+                }
+                self.multicluster = line.zones(words);
                 line.end();
             }
             "zonal" => line.switch(&mut self.zonal, ZonalNames::On),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hickory_proto::rr::Name;
 use podway_dns_corefile::Place;
 use podway_dns_corefile::plugin::{self, Kubernetes, NamespaceSelection};
-use podway_dns_corefile::value::Reach;
+use podway_dns_corefile::value::{Reach, Zone};
 use podway_dns_zone::{
     ConfigError, EmptyServices, EndpointUse, Exposure, MissingPointer, PodMode, PodNames,
     ReverseZone, ServiceRules, Ttl, ZonalNames, ZoneConfig,
@@ -22,7 +22,7 @@ pub(super) fn config(
     place: &Place,
     reports: &Reports,
 ) -> Option<ZoneConfig> {
-    refuse(kubernetes, place, reports);
+    note(kubernetes, place, reports);
     match convert(kubernetes) {
         Ok(config) => config,
         Err(error) => {
@@ -32,13 +32,9 @@ pub(super) fn config(
     }
 }
 
-/// Names what is not served.
-fn refuse(kubernetes: &Kubernetes, place: &Place, reports: &Reports) {
-    let Kubernetes { api, limits, multicluster, startup_timeout, .. } = kubernetes;
-    let unserved = |option: &str| reports.unserved(place, &format!("kubernetes: {option}"), "");
-    if !multicluster.is_empty() {
-        unserved("multicluster");
-    }
+/// Names what has no effect.
+fn note(kubernetes: &Kubernetes, place: &Place, reports: &Reports) {
+    let Kubernetes { api, limits, startup_timeout, .. } = kubernetes;
     if *startup_timeout != STARTUP_TIMEOUT {
         let text = "kubernetes: startup_timeout has no effect: until the cluster is known its names are \
                     SERVFAIL, and /ready says so";
@@ -53,8 +49,13 @@ fn refuse(kubernetes: &Kubernetes, place: &Place, reports: &Reports) {
 
 /// The configuration; `None` where there is no zone of names.
 fn convert(kubernetes: &Kubernetes) -> Result<Option<ZoneConfig>, ConfigError> {
-    let (reverse, forward): (Vec<_>, Vec<_>) =
+    let (reverse, mut forward): (Vec<_>, Vec<_>) =
         kubernetes.zones.iter().partition(|zone| zone.is_reverse());
+    // PTR records name the first zone, and it has to have the names of this cluster's Services.
+    let imported = |zone: &&Zone| {
+        kubernetes.multicluster.iter().any(|outer| outer.name().zone_of(zone.name()))
+    };
+    forward.sort_by_key(imported);
     let Some((primary, further)) = forward.split_first() else { return Ok(None) };
     let missing = |apex: &Name| {
         if kubernetes.fallthrough.covers(apex) {
@@ -78,6 +79,7 @@ fn convert(kubernetes: &Kubernetes) -> Result<Option<ZoneConfig>, ConfigError> {
         Reach::Within(zones) => zones.iter().map(|zone| zone.name()).collect(),
     };
     let config = config
+        .with_imported_zones(kubernetes.multicluster.iter().map(Zone::name))
         .with_fallthrough(shared)
         .with_ttl(Ttl::from_seconds(kubernetes.ttl.seconds())?)
         .with_pods(match kubernetes.pods {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hickory_proto::rr::{Name, RecordType};
 use podway_cluster_model::builder::{Builder, Change};
 use podway_cluster_model::endpoint::{Condition, Endpoint};
+use podway_cluster_model::import::ImportKind;
 use podway_cluster_model::label::Selector;
 use podway_cluster_model::name::{Namespace, ObjectName};
 use podway_cluster_model::port::Protocol;
@@ -17,12 +18,13 @@ use crate::answer::{Answer, answer};
 use crate::config::{Exposure, PodNames};
 use crate::direct::rendered::rendered;
 use crate::fixture::{
-    NOW, cluster, cluster_ip, config, endpoint, labeled, labeled_namespace, named, namespace,
-    of_pod, pod, service, service_name, shown, slice, unready,
+    NOW, cluster, cluster_ip, config, endpoint, import, imported_slice, labeled, labeled_namespace,
+    named, namespace, of_pod, pod, service, service_name, shown, slice, unready,
 };
 use crate::reverse;
 use crate::zones::{MissingPointer, ReverseZone};
 
+mod imports;
 mod labels;
 
 fn ask(index: &ZoneIndex, name: &str, record_type: RecordType) -> String {
@@ -146,6 +148,11 @@ fn any_address() -> impl Strategy<Value = &'static str> {
     prop::sample::select(&ADDRESSES[..])
 }
 
+/// Names of clusters, one of which is also that of a protocol.
+fn any_cluster() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&["east", "tcp"][..])
+}
+
 fn any_port() -> impl Strategy<Value = (&'static str, Protocol, u16)> {
     let protocol = prop::sample::select(&Protocol::ALL[..]);
     (prop::sample::select(&["", "http", "dns"][..]), protocol, 1_u16..4)
@@ -201,6 +208,9 @@ fn any_change() -> impl Strategy<Value = Change> {
             service(service_name(namespace, name), kind, &ports)
         });
     let labels = || prop::sample::select(LABELS);
+    let addresses = prop::option::of(prop::collection::vec(any_address(), 0..2));
+    let import = (object(), addresses, any_ports())
+        .prop_map(|(name, addresses, ports)| import(name, addresses.as_deref(), &ports));
     prop_oneof![
         4 => (service, labels()).prop_map(|(service, labels)| labeled(labels, service)),
         1 => object()
@@ -212,6 +222,12 @@ fn any_change() -> impl Strategy<Value = Change> {
             Change::SliceGone(name)
         }),
         2 => (any_name(), labels()).prop_map(|(name, labels)| labeled_namespace(name, labels)),
+        2 => (import, labels()).prop_map(|(import, labels)| labeled(labels, import)),
+        1 => object().prop_map(|(namespace, name)| Change::ImportGone(service_name(namespace, name))),
+        3 => (object(), any_cluster(), any_ports(), prop::collection::vec(any_endpoint(), 0..4))
+            .prop_map(|(of, cluster, ports, endpoints)| {
+                imported_slice(of, cluster, &ports, endpoints)
+            }),
         1 => any_name()
             .prop_map(|name| Change::NamespaceGone(Namespace::new(name).unwrap())),
         2 => (object(), prop::collection::vec(any_address(), 0..3), labels())
@@ -235,8 +251,8 @@ fn any_config() -> impl Strategy<Value = ZoneConfig> {
         1 => Just(Exposure::Labeled(selector("team!=x"))),
     ];
     let labels = prop_oneof![2 => Just(None), 1 => Just(Some(selector("!team"))), 1 => Just(Some(selector("team=x")))];
-    (pods, pod_names, missing, namespaces, labels).prop_map(
-        |(pods, pod_names, missing, namespaces, labels)| {
+    (pods, pod_names, missing, namespaces, labels, any::<bool>()).prop_map(
+        |(pods, pod_names, missing, namespaces, labels, imported)| {
             config()
                 .with_pods(pods)
                 .with_pod_names(pod_names)
@@ -248,14 +264,22 @@ fn any_config() -> impl Strategy<Value = ZoneConfig> {
                         .map(|zone| ReverseZone::new(zone, missing).unwrap()),
                 )
                 .unwrap()
+                .with_further_domain("clusterset.local")
+                .unwrap()
+                .with_imported_zones(imported.then_some(&zone_of_imports()))
         },
     )
+}
+
+fn zone_of_imports() -> Name {
+    Name::from_ascii("clusterset.local.").unwrap()
 }
 
 /// A builder whose objects have all labels.
 fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.keep_labels(LabelKeys::All);
+    builder.know_imports(Imports::Known);
     builder
 }
 
@@ -295,6 +319,8 @@ fn any_label() -> impl Strategy<Value = Vec<u8>> {
         "A",
         "B",
         "cluster",
+        "clusterset",
+        "East",
         "Local",
     ];
     prop_oneof![
@@ -312,6 +338,8 @@ fn any_question() -> impl Strategy<Value = (Name, RecordType)> {
             "svc.Cluster.local",
             "a.svc.cluster.local",
             "a.a.svc.cluster.local",
+            "a.a.svc.Clusterset.local",
+            "east.b.a.svc.clusterset.local",
             "in-addr.arpa",
             "ip6.ARPA",
         ][..],
@@ -400,7 +428,16 @@ fn is_known(snapshot: &Snapshot, address: IpAddr) -> bool {
                     .any(|endpoint| endpoint.condition.is_ready() && endpoint.address == address)
             })
     });
-    of_services || snapshot.pods.values().any(|pod| pod.addresses.contains(&address))
+    let mut imports = snapshot.services.values().filter_map(|entry| entry.imported.as_ref());
+    let of_imports = imports.any(|imported| {
+        let own = imported.import.iter().any(|import| match &import.kind {
+            ImportKind::ClusterSetIp(addresses) => addresses.contains(&address),
+            ImportKind::Headless => false,
+        });
+        let mut endpoints = imported.slices.values().flat_map(|slice| &slice.endpoints);
+        own || endpoints.any(|one| one.condition.is_ready() && one.address == address)
+    });
+    of_services || of_imports || snapshot.pods.values().any(|pod| pod.addresses.contains(&address))
 }
 
 proptest! {

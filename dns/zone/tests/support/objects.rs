@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use podway_cluster_model::builder::Change;
 use podway_cluster_model::endpoint::{Condition, Endpoint, EndpointPort, EndpointSlice, Hints};
+use podway_cluster_model::import::{ImportKind, ServiceImport, SliceOrigin};
 use podway_cluster_model::label::Labels;
 use podway_cluster_model::name::{
     Hostname, LocalName, Namespace, ObjectName, PortName, ServiceName,
@@ -38,13 +39,15 @@ pub(crate) fn labels(labels: &[(&str, &str)]) -> Labels {
     labels.iter().map(|(key, value)| (Arc::from(*key), Arc::from(*value))).collect()
 }
 
-/// A Service or a Pod with labels.
+/// A Service, an import or a Pod with labels.
 pub(crate) fn labeled(labels: &[(&str, &str)], mut object: Change) -> Change {
     let labels = self::labels(labels);
     if let Change::Service(service) = &mut object {
         service.labels = labels;
     } else if let Change::Pod(pod) = &mut object {
         pod.labels = labels;
+    } else if let Change::Import(import) = &mut object {
+        import.labels = labels;
     } else {
         panic!("{object:?} has no labels");
     }
@@ -128,20 +131,61 @@ pub(crate) fn slice(
     ports: &[PortSpec<'_>],
     endpoints: Vec<Endpoint>,
 ) -> Change {
-    let ports = ports
-        .iter()
-        .map(|(name, protocol, number)| EndpointPort {
-            name: PortName::new(name).unwrap(),
-            protocol: *protocol,
-            port: port(*number),
-        })
-        .collect();
+    let ports = endpoint_ports(ports);
     Change::Slice(EndpointSlice {
         name: ObjectName::new(namespace, &format!("{service}-{suffix}")).unwrap(),
-        service: service_name(namespace, service),
+        service: Some(service_name(namespace, service)),
+        origin: None,
         ports,
         endpoints: endpoints.into(),
     })
+}
+
+/// A `ServiceImport` with these addresses; without any it is headless.
+pub(crate) fn import(
+    (namespace, name): (&str, &str),
+    addresses: Option<&[&str]>,
+    ports: &[PortSpec<'_>],
+) -> Change {
+    let kind = addresses.map_or(ImportKind::Headless, |addresses| {
+        ImportKind::ClusterSetIp(addresses.iter().map(|text| address(text)).collect())
+    });
+    let name = service_name(namespace, name);
+    Change::Import(ServiceImport {
+        name,
+        kind,
+        ports: endpoint_ports(ports),
+        labels: Labels::default(),
+    })
+}
+
+/// A slice that was imported from a cluster and serves no Service of this one.
+pub(crate) fn imported_slice(
+    (namespace, service): (&str, &str),
+    cluster: &str,
+    ports: &[PortSpec<'_>],
+    endpoints: Vec<Endpoint>,
+) -> Change {
+    let origin = SliceOrigin {
+        service: service_name(namespace, service),
+        cluster: Hostname::new(cluster).unwrap(),
+    };
+    Change::Slice(EndpointSlice {
+        name: ObjectName::new(namespace, &format!("{service}-of-{cluster}")).unwrap(),
+        service: None,
+        origin: Some(Arc::new(origin)),
+        ports: endpoint_ports(ports),
+        endpoints: endpoints.into(),
+    })
+}
+
+fn endpoint_ports(ports: &[PortSpec<'_>]) -> Vec<EndpointPort> {
+    let port = |(name, protocol, number): &PortSpec<'_>| EndpointPort {
+        name: PortName::new(name).unwrap(),
+        protocol: *protocol,
+        port: port(*number),
+    };
+    ports.iter().map(port).collect()
 }
 
 pub(crate) fn pod((namespace, name): (&str, &str), addresses: &[&str]) -> Change {

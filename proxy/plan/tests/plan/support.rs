@@ -162,7 +162,8 @@ pub(crate) fn slice(service: &str, name: &str, endpoints: Vec<Endpoint>) -> Endp
     let service = service_name(service);
     EndpointSlice {
         name: ObjectName::new(service.namespace.as_str(), name).unwrap(),
-        service,
+        service: Some(service),
+        origin: None,
         ports: vec![EndpointPort {
             name: port_name("http"),
             protocol: Protocol::Tcp,

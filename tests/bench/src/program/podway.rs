@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use podway_cluster_model::builder::{Builder, Change};
-use podway_cluster_model::label::LabelKeys;
 use podway_cluster_model::name::NodeName;
 use podway_cluster_model::snapshot::Delta;
 use podway_cluster_watch::manifests;
+use podway_cluster_watch::wanted::Extras;
 use podway_proxy_nft::kernel::Kernel;
 use podway_proxy_nft::program::{Options, Program};
 use podway_proxy_plan::node::NodeView;
@@ -114,7 +114,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Goes the whole way once.
 fn from_nothing(folder: &Path, cluster: Cluster, kernel: &Kernel) -> Result<Everything> {
     let start = Instant::now();
-    let (snapshot, reports) = manifests::load(folder, LabelKeys::default())?;
+    let (snapshot, reports) = manifests::load(folder, Extras::default())?;
     let read = start.elapsed();
     if let Some(problem) = reports.problems().first() {
         bail!("manifest not as it should be: {problem}");

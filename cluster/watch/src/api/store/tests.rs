@@ -18,6 +18,7 @@ fn kind(change: &Change) -> ObjectKind {
     match change {
         Change::Service(_) | Change::ServiceGone(_) => ObjectKind::Service,
         Change::Slice(_) | Change::SliceGone(_) => ObjectKind::EndpointSlice,
+        Change::Import(_) | Change::ImportGone(_) => ObjectKind::Import,
         Change::Namespace(..) | Change::NamespaceGone(_) => ObjectKind::Namespace,
         Change::Node(_) | Change::NodeGone(_) => ObjectKind::Node,
         Change::Pod(_) | Change::PodGone(_) => ObjectKind::Pod,
@@ -30,7 +31,7 @@ fn namespace(name: &str) -> Change {
 }
 
 fn list_begins() -> Input {
-    Input::ListBegins { labels: LabelKeys::default() }
+    Input::ListBegins { kept: Extras::default() }
 }
 
 fn object(change: Change) -> (ObjectKind, Input) {
@@ -78,7 +79,7 @@ fn a_kind_that_is_not_shown_is_not_waited_for() {
     let mut inputs = lists(&[]);
     inputs.truncate(inputs.len() - 2);
     let reason = "403".to_owned();
-    inputs.push((ObjectKind::ServiceCidr, Input::Unavailable { reason }));
+    inputs.push((ObjectKind::ServiceCidr, Input::Unavailable { reason, absent: false }));
     let step = store.apply(inputs);
     assert!(step.complete.is_some());
     let [problem] = Vec::from_iter(step.update.appeared).try_into().unwrap();
@@ -111,7 +112,7 @@ fn what_an_earlier_run_knew_counts_until_the_lists_say_otherwise() {
         })
     };
     let (mut store, snapshot) = Store::restored(
-        LabelKeys::default(),
+        (LabelKeys::default(), Imports::Unknown),
         [namespace("shop"), namespace("old"), node("zone-a")],
     );
     assert_eq!(snapshot.namespaces.size(), 2);
@@ -131,7 +132,8 @@ fn labels_are_known_once_every_kind_that_has_them_was_listed_with_them() {
     assert_eq!(step.complete.unwrap().label_keys, LabelKeys::default());
 
     let mut relist = |kind, changes: &[Change]| {
-        let begins = Input::ListBegins { labels: keys(&["team", "app"]) };
+        let kept = Extras { labels: keys(&["team", "app"]), imports: false };
+        let begins = Input::ListBegins { kept };
         let objects = changes.iter().cloned().map(object);
         let inputs = [(kind, begins)].into_iter().chain(objects).chain([(kind, Input::ListEnds)]);
         let step = store.apply(inputs);
@@ -156,10 +158,10 @@ fn pods_that_are_not_shown_keep_no_labels_from_being_known() {
     inputs.retain(|(kind, _)| *kind != ObjectKind::Pod);
     for (_, input) in &mut inputs {
         if *input == list_begins() {
-            *input = Input::ListBegins { labels: labels.clone() };
+            *input = Input::ListBegins { kept: Extras { labels: labels.clone(), imports: false } };
         }
     }
-    inputs.push((ObjectKind::Pod, Input::Unavailable { reason: "403".to_owned() }));
+    inputs.push((ObjectKind::Pod, Input::Unavailable { reason: "403".to_owned(), absent: false }));
     assert_eq!(store.apply(inputs).complete.unwrap().label_keys, labels);
 }
 

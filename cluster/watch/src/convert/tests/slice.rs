@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use podway_cluster_model::endpoint::{Condition, Endpoint, EndpointPort, EndpointSlice, Hints};
+use podway_cluster_model::import::SliceOrigin;
 use podway_cluster_model::name::{
     Hostname, LocalName, NodeName, ObjectName, PortName, ServiceName,
 };
@@ -22,7 +23,8 @@ const ROW: Row = Row { name: "", fields: "addressType: IPv4", expected: |_| {}, 
 fn base() -> EndpointSlice {
     EndpointSlice {
         name: ObjectName::new("shop", "web-x7k2p").unwrap(),
-        service: ServiceName::new("shop", "web").unwrap(),
+        origin: None,
+        service: Some(ServiceName::new("shop", "web").unwrap()),
         ports: Vec::new(),
         endpoints: Vec::new().into(),
     }
@@ -278,6 +280,28 @@ fn slices_that_are_not_used_say_why() {
             "{slice}: metadata.labels[kubernetes.io/service-name]: is missing, so the slice belongs to no service"
         )]
     );
+}
+
+#[test]
+fn an_imported_slice_says_its_import_and_its_cluster() {
+    let labels = "  labels:\n    multicluster.kubernetes.io/service-name: shop-web\n    \
+                  multicluster.kubernetes.io/source-cluster: east\n";
+    let both = yaml("addressType: IPv4").replace("  labels:\n", labels);
+    let origin = SliceOrigin {
+        service: ServiceName::new("shop", "shop-web").unwrap(),
+        cluster: Hostname::new("east").unwrap(),
+    };
+    let derived = EndpointSlice { origin: Some(Arc::new(origin)), ..base() };
+    let bare = EndpointSlice { service: None, ..derived.clone() };
+    assert_eq!(converted(&both), (Some(Change::Slice(derived)), vec![]));
+    let own = "    kubernetes.io/service-name: web\n";
+    assert_eq!(converted(&both.replace(own, "")), (Some(Change::Slice(bare)), vec![]));
+
+    // Without its cluster it is of this one alone.
+    let lost = both.replace("    multicluster.kubernetes.io/source-cluster: east\n", "");
+    let fault = "endpointslice shop/web-x7k2p: \
+                 metadata.labels[multicluster.kubernetes.io/source-cluster]: is missing";
+    assert_eq!(converted(&lost), (Some(Change::Slice(base())), vec![fault.to_owned()]));
 }
 
 #[test]
