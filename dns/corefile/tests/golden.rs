@@ -1,4 +1,5 @@
-//! Corefiles in use, each with its meaning beside it.
+//! Corefiles in use, each with its meaning beside it. The same files are asked over sockets by
+//! `dns/server`'s tests `corefile`, `goldens` and `multicluster`.
 //!
 //! `PODWAY_BLESS=1` writes what the code says now; the difference is read in review.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]

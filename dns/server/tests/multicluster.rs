@@ -3,67 +3,20 @@
 mod support;
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
-use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::{Record, RecordType};
-use podway_cluster_model::builder::{Builder, Change};
+use hickory_proto::rr::RecordType;
+use podway_cluster_model::builder::Change;
 use podway_cluster_model::import::Imports;
 use podway_cluster_model::name::ServiceName;
 use podway_cluster_model::port::Protocol;
 
-use self::support::corefile::Site;
+use self::support::FakeUpstream;
+use self::support::followed::{Followed, texts};
 use self::support::objects::{PortSpec, cluster_ip, import, imported_slice, named, namespace};
-use self::support::{FakeUpstream, query};
 
 const COREFILE: &str = include_str!("../../corefile/tests/data/multicluster.Corefile");
 
 const HTTP: PortSpec<'_> = ("http", Protocol::Tcp, 80);
-
-/// A server with the golden Corefile, and the cluster that it follows.
-struct Followed {
-    site: Site,
-    builder: Builder,
-    upstream: FakeUpstream,
-}
-
-impl Followed {
-    async fn start() -> Self {
-        let upstream = FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await;
-        let text = COREFILE
-            .replace(":53 {", ":PORT {")
-            .replace("/etc/resolv.conf", &upstream.address.to_string());
-        Self { site: Site::start(&text).await, builder: Builder::new(), upstream }
-    }
-
-    fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
-        let (snapshot, delta) = self.builder.apply(changes);
-        let zone = &self.site.running.zone;
-        zone.store(Arc::new(zone.load().update(&snapshot, &delta, 1_700_000_000)));
-    }
-
-    async fn ask(&self, name: &str, record_type: RecordType) -> Message {
-        self.site.running.udp(&query(1, name, record_type)).await
-    }
-
-    /// The data of the answers in order of text, or the response code where there are none.
-    async fn said(&self, name: &str, record_type: RecordType) -> String {
-        let reply = self.ask(name, record_type).await;
-        match (reply.metadata.response_code, &*reply.answers) {
-            (ResponseCode::NoError, []) => "NODATA".to_owned(),
-            (ResponseCode::NoError, answers) => texts(answers).join(" | "),
-            (ResponseCode::NXDomain, _) => "NXDOMAIN".to_owned(),
-            (ResponseCode::ServFail, _) => "SERVFAIL".to_owned(),
-            (code, _) => code.to_string(),
-        }
-    }
-}
-
-fn texts(records: &[Record]) -> Vec<String> {
-    let mut texts: Vec<_> = records.iter().map(|record| record.data.to_string()).collect();
-    texts.sort_unstable();
-    texts
-}
 
 fn objects() -> Vec<Change> {
     vec![
@@ -79,7 +32,11 @@ fn objects() -> Vec<Change> {
 #[tokio::test]
 async fn names_of_imported_services_are_answered_in_their_zone() {
     use RecordType::{A, PTR, SRV};
-    let mut followed = Followed::start().await;
+    let upstream = FakeUpstream::with_address(Ipv4Addr::new(192, 0, 2, 1)).await;
+    let text = COREFILE
+        .replace(":53 {", ":PORT {")
+        .replace("/etc/resolv.conf", &upstream.address.to_string());
+    let mut followed = Followed::start(&text).await;
     followed.apply(objects());
     // Before imports are known, only their zone fails.
     let web = "web.shop.svc.clusterset.local.";
@@ -88,7 +45,7 @@ async fn names_of_imported_services_are_answered_in_their_zone() {
 
     followed.builder.know_imports(Imports::Known);
     followed.apply([]);
-    for (name, record_type, expected) in [
+    let rows = [
         (web, A, "10.112.0.7"),
         (
             "_http._tcp.web.shop.svc.clusterset.local.",
@@ -112,13 +69,12 @@ async fn names_of_imported_services_are_answered_in_their_zone() {
         ("web.shop.svc.cluster.local.", A, "10.96.1.1"),
         ("db.shop.svc.cluster.local.", A, "NXDOMAIN"),
         ("1.1.96.10.in-addr.arpa.", PTR, "web.shop.svc.cluster.local."),
-    ] {
-        assert_eq!(followed.said(name, record_type).await, expected, "{name} {record_type}");
-    }
+    ];
+    followed.check("all are known", &rows).await;
     let reply = followed.ask("_http._tcp.db.shop.svc.clusterset.local.", SRV).await;
     assert_eq!(texts(&reply.additionals), ["10.1.0.1", "10.2.0.1"]);
     assert!(reply.answers.iter().all(|record| record.ttl == 30), "{reply}");
-    assert_eq!(followed.upstream.seen().len(), 0, "none of it is anybody else's");
+    assert_eq!(upstream.seen().len(), 0, "none of it is anybody else's");
 
     let gone = |name| ServiceName::new("shop", name).map(Change::ImportGone);
     followed.apply(gone("web"));

@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod corefile;
+pub(crate) mod followed;
 pub(crate) mod invariants;
 pub(crate) mod papers;
 mod zone;
