@@ -317,6 +317,8 @@ fn sets_of(rule: &Rule) -> impl Iterator<Item = SetName> {
         | Condition::Udp
         | Condition::ToThisNode
         | Condition::SourceTranslated
+        | Condition::Original
+        | Condition::Acknowledging
         | Condition::To(..)
         | Condition::From(..)
         | Condition::FromLoopback

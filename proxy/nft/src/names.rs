@@ -208,8 +208,12 @@ pub enum ChainName {
     Learn,
     /// Packets between pods, before connection tracking.
     Bypass,
-    /// Filter at postrouting, after SNAT.
-    FilterPostroutingAfterNat,
+    /// Filter at input, for what is translated to this node.
+    BypassInput,
+    /// Filter at postrouting, before SNAT, for what is translated.
+    BypassPostrouting,
+    /// Filter at postrouting, after SNAT, for what is translated.
+    BypassPostroutingAfterNat,
 }
 
 impl fmt::Display for ChainName {
@@ -239,7 +243,9 @@ impl fmt::Display for ChainName {
             Self::Affinity(bank) => write!(formatter, "{}affinity", bank.prefix()),
             Self::Learn => formatter.write_str("learn"),
             Self::Bypass => formatter.write_str("bypass"),
-            Self::FilterPostroutingAfterNat => formatter.write_str("filter-postrouting-after-nat"),
+            Self::BypassInput => formatter.write_str("bypass-input"),
+            Self::BypassPostrouting => formatter.write_str("bypass-postrouting"),
+            Self::BypassPostroutingAfterNat => formatter.write_str("bypass-postrouting-after-nat"),
         }
     }
 }

@@ -237,6 +237,10 @@ pub enum Condition {
     Translated,
     /// Its connection's source was translated.
     SourceTranslated,
+    /// It goes the way of its connection's first packet.
+    Original,
+    /// It is TCP's and not the first of a connection: its ACK flag is on.
+    Acknowledging,
     /// Its mark has this bit.
     Marked(u32),
     /// Its connection has a mark.

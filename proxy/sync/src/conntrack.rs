@@ -66,14 +66,14 @@ impl Conntrack {
         Ok(forgotten)
     }
 
-    /// Where replies are sent to that have to be translated.
+    /// Clients whose packets are translated, and where replies are sent to that have to be.
     ///
     /// # Errors
     /// The kernel could not be asked.
     pub fn translated_clients(&self, family: Family) -> io::Result<BTreeSet<IpAddr>> {
         let mut clients = BTreeSet::new();
         self.dump(family, &Selection::All, |payload| {
-            clients.extend(message::translated_client(payload));
+            clients.extend(message::translated_client(payload).into_iter().flatten());
         })?;
         Ok(clients)
     }

@@ -30,9 +30,14 @@ const CT_STATUS_SNAT: u32 = 1 << 4;
 /// `RTN_LOCAL`: an address of this host.
 const ADDRESS_TYPE_LOCAL: u32 = 2;
 
-/// Where the flags stand in the TCP header, and the one that opens a connection (RFC 9293 §3.1).
+/// `IP_CT_DIR_ORIGINAL`.
+const CT_DIRECTION_ORIGINAL: u8 = 0;
+
+/// Where the flags stand in the TCP header, the one that opens a connection, and the one that all
+/// have but the first (RFC 9293 §3.1).
 const TCP_FLAGS_OFFSET: u32 = 13;
 const TCP_SYN: u8 = 1 << 1;
+const TCP_ACK: u8 = 1 << 4;
 
 /// Where the ports stand in the header of every transport protocol.
 const SOURCE_PORT_OFFSET: u32 = 0;
@@ -71,11 +76,11 @@ impl<Prev: Pusher> Expressions<Prev> {
                 self.protocol(protocol).port(SOURCE_PORT_OFFSET, port)
             }
             Condition::FromLoopback => self.loopback(),
-            Condition::MidStream => self
-                .tcp()
-                .payload(PayloadBase::TransportHeader, TCP_FLAGS_OFFSET, 1, FIRST_REGISTER)
-                .masked_octets(&[TCP_SYN], &[0])
-                .compare_octets(CmpOps::Eq, &[0]),
+            Condition::MidStream => self.tcp_flag(TCP_SYN).compare_octets(CmpOps::Eq, &[0]),
+            Condition::Acknowledging => self.tcp_flag(TCP_ACK).compare_octets(CmpOps::Neq, &[0]),
+            Condition::Original => self
+                .conntrack(CtKeys::Direction, FIRST_REGISTER)
+                .compare_octets(CmpOps::Eq, &[CT_DIRECTION_ORIGINAL]),
             Condition::Translated => self.has_status(CT_STATUS_DNAT),
             Condition::SourceTranslated => self.has_status(CT_STATUS_SNAT),
             Condition::Marked(bit) => {
@@ -97,6 +102,13 @@ impl<Prev: Pusher> Expressions<Prev> {
                 self.key(key).look_up(set, None, LookupFlags::Invert as u32)
             }
         }
+    }
+
+    /// Loads a flag of TCP's header.
+    fn tcp_flag(self, flag: u8) -> Self {
+        self.tcp()
+            .payload(PayloadBase::TransportHeader, TCP_FLAGS_OFFSET, 1, FIRST_REGISTER)
+            .masked_octets(&[flag], &[0])
     }
 
     fn has_status(self, bit: u32) -> Self {

@@ -175,7 +175,8 @@ impl FakeTable {
                 state.packet.protocol == protocol && state.packet.port.number() == port
             }
             // A client's own port is never one that a server has.
-            Condition::From(..) | Condition::MidStream => false,
+            Condition::From(..) | Condition::MidStream | Condition::Acknowledging => false,
+            Condition::Original => true,
             Condition::FromLoopback => {
                 let source = state.packet.source;
                 source == loopback(Family::of(source))

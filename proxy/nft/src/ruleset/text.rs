@@ -63,6 +63,8 @@ impl fmt::Display for Spelled<&Condition> {
             }
             Condition::MidStream => formatter.write_str("tcp flags ! syn"),
             Condition::Translated => formatter.write_str("ct status dnat"),
+            Condition::Original => formatter.write_str("ct direction original"),
+            Condition::Acknowledging => formatter.write_str("tcp flags ack"),
             Condition::SourceTranslated => formatter.write_str("ct status snat"),
             Condition::Udp => formatter.write_str("meta l4proto udp"),
             Condition::ToThisNode => formatter.write_str("fib daddr type local"),

@@ -28,8 +28,11 @@ pub const REMEMBERED: u32 = 6 * 24 * 60 * 60;
 /// has pods in use with one node.
 const MAX_CLIENTS: u32 = 1 << 17;
 
+/// Just before SNAT, so that the source is the client.
+const CLIENT_PRIORITY: i32 = SNAT_PRIORITY - 10;
+
 /// Just after SNAT, so that the source is the one that replies are sent to.
-const REMEMBER_PRIORITY: i32 = SNAT_PRIORITY + 10;
+const REPLIES_PRIORITY: i32 = SNAT_PRIORITY + 10;
 
 pub(super) fn sets() -> [Set; 2] {
     [
@@ -61,20 +64,38 @@ pub(super) fn add_chains(chains: &mut Vec<Chain>) {
             rules: vec![between_pods],
         }),
     }
-    chains.push(Chain {
-        name: ChainName::FilterPostroutingAfterNat,
-        hook: hook(HookPoint::Postrouting, REMEMBER_PRIORITY),
-        rules: [Condition::Translated, Condition::SourceTranslated].map(remember).into(),
-    });
+    let translated = [
+        (ChainName::BypassInput, HookPoint::Input, CLIENT_PRIORITY, Condition::Translated),
+        (
+            ChainName::BypassPostrouting,
+            HookPoint::Postrouting,
+            CLIENT_PRIORITY,
+            Condition::Translated,
+        ),
+        (
+            ChainName::BypassPostroutingAfterNat,
+            HookPoint::Postrouting,
+            REPLIES_PRIORITY,
+            Condition::SourceTranslated,
+        ),
+    ];
+    chains.extend(translated.map(|(name, point, priority, condition)| Chain {
+        name,
+        hook: hook(point, priority),
+        rules: vec![remember(condition)],
+    }));
 }
 
 /// Everything that may be translated goes back to the caller.
+///
+/// Most packets are decided by the first three rules. What translation comes to is asked of the first
+/// packet of a connection, and then its client is remembered; datagrams are all asked.
 fn bypass() -> Vec<Rule> {
-    let tracked = [
-        Condition::In(Key::Source, SetName::TranslatedClients),
-        Condition::In(Key::Destination, SetName::TranslatedClients),
-        // Node addresses in a range that is wider than it should be: node ports and ports of pods
-        // at the node, and replies to who is masqueraded.
+    let known =
+        [Key::Source, Key::Destination].map(|key| Condition::In(key, SetName::TranslatedClients));
+    let maybe = [
+        // Node addresses in a range that is wider than it should be: node ports, and ports of pods
+        // at the node.
         Condition::ToThisNode,
         frontend_in(SetName::Frontends),
         frontend_in(SetName::Rejected),
@@ -82,18 +103,19 @@ fn bypass() -> Vec<Rule> {
         Condition::In(Key::Destination, SetName::ClusterIps),
         Condition::In(Key::Destination, SetName::ServiceCidrs),
     ];
-    let untracked = [Condition::Tcp, Condition::Udp];
-    tracked
-        .map(|condition| rule([condition], [Statement::Return]))
-        .into_iter()
-        .chain(untracked.map(|condition| rule([condition], [Statement::NoTrack])))
-        .collect()
+    let tracked = |condition| rule([condition], [Statement::Return]);
+    let untracked = |condition| rule([condition], [Statement::NoTrack]);
+    let mut rules: Vec<Rule> = known.map(tracked).into();
+    rules.push(rule([Condition::Acknowledging], [Statement::NoTrack, Statement::Return]));
+    rules.extend(maybe.map(tracked));
+    rules.extend([Condition::Tcp, Condition::Udp].map(untracked));
+    rules
 }
 
 /// Remembers the source of what is translated as `condition` says.
 fn remember(condition: Condition) -> Rule {
     rule(
-        [condition, Condition::In(Key::Source, SetName::PodCidrs)],
+        [condition, Condition::Original, Condition::In(Key::Source, SetName::PodCidrs)],
         [Statement::Remember { set: SetName::TranslatedClients, timeout_s: REMEMBERED }],
     )
 }

@@ -197,13 +197,14 @@ pub(super) fn tracked(payload: &[u8]) -> Option<Tracked> {
     })
 }
 
-/// Where replies to a flow are sent, whatever zone it is in; `None` for one that nothing is translated
-/// of.
-pub(super) fn translated_client(payload: &[u8]) -> Option<IpAddr> {
+/// The client of a flow, and where replies are sent to, whatever zone it is in; `None` for one that
+/// nothing is translated of.
+pub(super) fn translated_client(payload: &[u8]) -> Option<[IpAddr; 2]> {
     let attributes = ConntrackAttrs::new(payload.get(FAMILY_HEADER_BYTES..)?);
     let is_translated = attributes.get_status().is_ok_and(|status| status & TRANSLATED != 0);
-    let reply = Tuple::read(&attributes, Direction::Reply).filter(|_| is_translated)?;
-    Some(reply.destination.ip())
+    let original = Tuple::read(&attributes, Direction::Original).filter(|_| is_translated)?;
+    let reply = Tuple::read(&attributes, Direction::Reply)?;
+    Some([original.source.ip(), reply.destination.ip()])
 }
 
 /// One direction of a flow.
