@@ -92,9 +92,13 @@ fn command(program: &Path, number: u8, state: &StateDir, settings: &Settings) ->
         .args(["--hostname-override", &node_name(number)])
         .args(["--cluster-domain", &settings.cluster_domain])
         .args(["--cluster-cidr", &CLUSTER_CIDRS.join(",")])
-        .args(["--dns-upstream", &socket(address::outside().v4.into())])
         .args(["--healthz-bind-address", &format!("0.0.0.0:{HEALTH_PORT}")])
         .args(["--metrics-bind-address", "127.0.0.1:10249"]);
+    // A Corefile says itself whom it asks.
+    let has_corefile = settings.podway_arguments.iter().any(|one| one.starts_with("--corefile"));
+    if !has_corefile {
+        command.args(["--dns-upstream", &socket(address::outside().v4.into())]);
+    }
     for family in [Family::V4, Family::V6] {
         command.args(["--dns-listen", &socket(address::node(number).of(family))]);
     }
@@ -159,5 +163,10 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} not in {text}");
         }
+        let settings =
+            Settings { podway_arguments: vec!["--corefile=/Corefile".to_owned()], ..settings };
+        let command =
+            self::command(Path::new("podway"), 2, &StateDir::at(Path::new("/state")), &settings);
+        assert!(command.get_args().all(|word| word != "--dns-upstream"), "the Corefile says it");
     }
 }
