@@ -28,15 +28,18 @@ pub(crate) struct Names {
     updated: Notify,
 }
 
+/// A zone that follows the cluster.
+pub(crate) type Zone = Arc<ArcSwap<ZoneIndex>>;
+
 #[derive(Debug, Default)]
 struct State {
     latest: Option<Arc<Snapshot>>,
-    zones: Vec<Arc<ArcSwap<ZoneIndex>>>,
+    zones: Vec<Zone>,
 }
 
 impl Names {
     /// The zone with this configuration, which follows the cluster as long as somebody holds it.
-    pub(crate) fn zone(&self, config: ZoneConfig) -> Arc<ArcSwap<ZoneIndex>> {
+    pub(crate) fn zone(&self, config: ZoneConfig) -> Zone {
         self.wanted.add(&Extras { labels: config.label_keys(), imports: config.has_imports() });
         let mut state = self.lock();
         if let Some(zone) = state.zones.iter().find(|zone| *zone.load().config() == config) {
@@ -56,20 +59,15 @@ impl Names {
         self.wanted.clone()
     }
 
-    /// Waits until every zone knows its names; before the first view that is no zone's fault.
-    pub(crate) async fn known(&self) {
+    /// Waits until all of `zones` know their names; before the first view that is no zone's fault.
+    pub(crate) async fn known(&self, zones: &[Zone]) {
         loop {
             let updated = self.updated.notified();
-            if self.latest().is_none() || self.are_synced() {
+            if self.latest().is_none() || are_synced(zones) {
                 return;
             }
             updated.await;
         }
-    }
-
-    /// Whether every zone knows its names.
-    fn are_synced(&self) -> bool {
-        self.lock().zones.iter().all(|zone| zone.load().is_synced())
     }
 
     /// The domain of one of the zones, if there is any.
@@ -98,7 +96,7 @@ impl Names {
         while let Some(view) = subscription.next().await {
             self.update(&view);
             self.updated.notify_waiters();
-            if self.are_synced()
+            if are_synced(&self.lock().zones)
                 && let Some(unsynced) = unsynced.take()
             {
                 unsynced.done();
@@ -130,6 +128,11 @@ impl Names {
     }
 }
 
+/// Whether all of `zones` know their names.
+fn are_synced(zones: &[Zone]) -> bool {
+    zones.iter().all(|zone| zone.load().is_synced())
+}
+
 /// The time that serials follow; 0 before the epoch.
 fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
@@ -139,9 +142,35 @@ fn unix_seconds() -> u64 {
 mod tests {
     use std::time::Instant;
 
+    use podway_cluster_model::builder::Builder;
+    use podway_cluster_model::label::{LabelKeys, Selector};
     use podway_cluster_model::snapshot::Delta;
 
     use super::*;
+
+    #[tokio::test]
+    async fn zones_wait_for_their_own_labels_and_for_no_others() {
+        let names = Names::default();
+        let selecting = |text| config("one.example").with_labels(Selector::parse(text).ok());
+        let (first, second) = (names.zone(selecting("team")), names.zone(config("two.example")));
+        let are_known = async |zones: &[Zone]| {
+            tokio::select! {
+                biased;
+                () = names.known(zones) => true,
+                () = std::future::ready(()) => false,
+            }
+        };
+        assert!(are_known(&[Arc::clone(&first)]).await, "nothing is known of the cluster yet");
+        names.update(&view());
+        assert!(are_known(&[second]).await, "it needs no labels");
+        assert!(!are_known(&[Arc::clone(&first)]).await);
+        assert_eq!(names.wanted().extras().labels, ["team".into()].into_iter().collect());
+        let mut builder = Builder::new();
+        builder.keep_labels(LabelKeys::All);
+        let (snapshot, delta) = builder.apply([]);
+        names.update(&View { snapshot, delta, ..view() });
+        assert!(are_known(&[first]).await);
+    }
 
     fn view() -> View {
         let snapshot = Arc::new(Snapshot::default());

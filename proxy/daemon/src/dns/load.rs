@@ -1,5 +1,6 @@
 //! From a Corefile to what is answered where, with everything that is wrong with it.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -18,7 +19,7 @@ use tracing::{info, warn};
 use super::files::Files;
 use crate::config::{CorefileSource, DnsConfig};
 use crate::environment::interfaces;
-use crate::names::Names;
+use crate::names::{Names, Zone};
 use crate::node_local::NodeLocalConfig;
 
 /// Reads and makes ready, as often as is wanted.
@@ -42,6 +43,8 @@ pub(super) struct Loader {
 pub(super) struct Loaded {
     pub(super) config: Config,
     pub(super) blueprint: Blueprint,
+    /// The zones that it answers.
+    zones: Vec<Zone>,
     /// The files that it is made of.
     pub(super) files: BTreeSet<PathBuf>,
     /// Tells its text from others.
@@ -81,8 +84,8 @@ impl Loader {
     }
 
     /// Waits until the names of what was loaded are known.
-    pub(super) async fn known(&self) {
-        self.names.known().await;
+    pub(super) async fn known(&self, loaded: &Loaded) {
+        self.names.known(&loaded.zones).await;
     }
 
     /// The files to follow as long as none has been read.
@@ -109,8 +112,9 @@ impl Loader {
         let reading = read(&name, &contents, &files, lenience)
             .map_err(|mistakes| anyhow!("the Corefile cannot be used\n{mistakes}"))?;
         self.check_domain(&reading.config)?;
+        let zones = RefCell::default();
         let blueprint = self
-            .blueprint(&reading.config, lenience, earlier)
+            .blueprint(&reading.config, lenience, (earlier, &zones))
             .map_err(|unserved| anyhow!("the Corefile cannot be used\n{unserved}"))?;
         let mut files = files.into_seen();
         if let CorefileSource::File { path, .. } = &self.source {
@@ -118,14 +122,14 @@ impl Loader {
         }
         let hash = hash(&reading.config, &files);
         let (config, warnings) = (reading.config, reading.warnings);
-        Ok(Loaded { config, blueprint, files, hash, warnings })
+        Ok(Loaded { config, blueprint, zones: zones.into_inner(), files, hash, warnings })
     }
 
     fn blueprint(
         &self,
         config: &Config,
         lenience: Lenience,
-        earlier: Option<&Blueprint>,
+        (earlier, zones): (Option<&Blueprint>, &RefCell<Vec<Zone>>),
     ) -> Result<Blueprint, podway_dns_server::NotServed> {
         // Addresses that cannot be read are none: then only what is bound by address works.
         let interfaces = interfaces().unwrap_or_default();
@@ -142,7 +146,11 @@ impl Loader {
             interfaces: &interfaces,
             intercepted: &intercepted,
             workers: available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            zone: &|config| self.names.zone(config),
+            zone: &|config| {
+                let zone = self.names.zone(config);
+                zones.borrow_mut().push(Arc::clone(&zone));
+                zone
+            },
             metrics: &self.metrics,
             search_paths: Some(&self.search_paths),
             host: &self.host,

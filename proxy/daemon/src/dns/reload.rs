@@ -23,6 +23,9 @@ use super::load::{Loaded, Loader};
 /// 100 ms: an editor that writes in several steps is done by then.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// Why a Corefile without a mistake is not in force yet.
+const LABELS_UNKNOWN: &str = "it selects by labels that are still to be read from the cluster";
+
 /// What is counted of reloads, under CoreDNS's names, and what the rest of the daemon must know.
 #[derive(Debug, Clone)]
 pub(super) struct Reloads {
@@ -115,9 +118,17 @@ pub(super) async fn follow(
             Ok(next) => {
                 // One that selects by labels which the source has yet to tell waits for them.
                 tokio::select! {
-                    () = loader.known() => {}
+                    biased;
+                    () = loader.known(&next) => {}
                     () = follow.perhaps_changed() => {
                         changed = true;
+                        if problem.as_deref() != Some(LABELS_UNKNOWN) {
+                            warn!(
+                                error = LABELS_UNKNOWN,
+                                "the Corefile has changed; the last good one stays in force"
+                            );
+                            problem = Some(LABELS_UNKNOWN.to_owned());
+                        }
                         continue;
                     }
                 }
