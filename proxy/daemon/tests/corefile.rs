@@ -10,8 +10,9 @@ use std::net::UdpSocket;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use node::{Node, WEB, wait_for};
+use node::{Node, wait_for};
 use podway_tests_netns::isolated;
+use podway_tests_netns::manifests::SHOP_WEB as WEB;
 use tempfile::TempDir;
 
 /// A folder as the kubelet mounts a ConfigMap: every version behind a link that is swapped.

@@ -9,8 +9,9 @@ mod source;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
-use node::{Node, WEB, nft, podway, try_podway, wait_for};
+use node::{Node, nft, podway, try_podway, wait_for};
 use podway_tests_netns::isolated;
+use podway_tests_netns::manifests::SHOP_WEB as WEB;
 
 #[test]
 fn ready_daemon_answers_and_leaves_its_rules_when_told_to_stop() {

@@ -57,6 +57,13 @@ fn compact(cluster: &Cluster) -> Result<()> {
     ask("kv/compaction", &json!({"revision": revision, "physical": true}).to_string()).map(drop)
 }
 
+/// Waits until node 1 has its last view on disk, which is written a moment after it came.
+fn on_disk(cluster: &Cluster) -> Result<()> {
+    cluster.wait_until("the last view to be on disk", || {
+        Ok(cluster.metric(1, "podway_state_writes_total")? >= 1.0)
+    })
+}
+
 #[test]
 fn an_api_server_that_is_away_changes_nothing_and_is_followed_when_it_is_back() {
     in_api_lab(web(), |cluster| {
@@ -131,9 +138,7 @@ fn a_slow_connection_takes_its_time_and_is_not_given_up() {
     in_api_lab(web(), |cluster| {
         let routes = web_routes(cluster)?;
         all_reach(&routes, &["web-1", "web-2"])?;
-        cluster.wait_until("the last view to be on disk", || {
-            Ok(cluster.metric(1, "podway_state_writes_total")? >= 1.0)
-        })?;
+        on_disk(cluster)?;
         // More than goes through a narrow way in the time that a silent server is given.
         for number in 0..SLOW_SERVICES {
             let object = json!({
@@ -254,10 +259,7 @@ fn a_restart_without_an_api_server_goes_on_from_the_last_view() {
     in_api_lab(web(), |cluster| {
         let routes = web_routes(cluster)?;
         all_reach(&routes, &["web-1", "web-2"])?;
-        // A view is written a moment after it came.
-        cluster.wait_until("the last view to be on disk", || {
-            Ok(cluster.metric(1, "podway_state_writes_total")? >= 1.0)
-        })?;
+        on_disk(cluster)?;
         cluster.control_plane(Component::ApiServer, ComponentAction::Kill)?;
         cluster.kill_podway(1)?;
         cluster.nft(1, &["flush", "ruleset"])?;

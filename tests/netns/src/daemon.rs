@@ -1,14 +1,43 @@
 //! The daemon of a node as its operator sees it: metrics, log, the kernel's tables.
 
+use std::net::IpAddr;
+
 use anyhow::{Context as _, Result, ensure};
 use podway_tests_lab::Place;
 
-use crate::Cluster;
+use crate::{Cluster, FAMILIES};
 
 /// Where a daemon serves metrics, for its own node only.
 const METRICS: &str = "http://127.0.0.1:10249";
 
 impl Cluster {
+    /// Waits until node `number` answers itself at every address of the Service that pods ask.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn answers_on_node(&self, number: u8) -> Result<()> {
+        for family in FAMILIES {
+            let address = self.at("kube-system/kube-dns", family, 53)?.ip();
+            self.wait_for(&format!("node {number} to answer at {address}"), || {
+                let name = format!("podway_dns_node_local_active{{address=\"{address}\"}} 1");
+                ensure!(self.admin(number, "/metrics")?.contains(&name), "it does not");
+                ensure!(self.is_node_local(number, address)?, "the kernel does not know");
+                Ok(Some(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel of node `number` takes `address` to be answered there.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn is_node_local(&self, number: u8, address: IpAddr) -> Result<bool> {
+        let family = if address.is_ipv4() { "ip" } else { "ip6" };
+        let listing = self.nft(number, &["list", "set", family, "podway", "node-local-dns"])?;
+        Ok(listing.contains(&format!("{address} . udp . 53 ")))
+    }
+
     /// What the daemon of node `number` serves at `path` of its metrics address.
     ///
     /// # Errors

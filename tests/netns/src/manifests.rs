@@ -6,6 +6,28 @@ use podway_tests_lab::{Place, node_name};
 
 use crate::NODES;
 
+/// The Service `shop/web` at 10.96.0.20 with one endpoint, for a node without a lab.
+pub const SHOP_WEB: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec:
+  clusterIP: 10.96.0.20
+  clusterIPs: [10.96.0.20]
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: http, port: 8080, protocol: TCP}]
+endpoints: [{addresses: [10.244.1.5], conditions: {ready: true}}]
+"#;
+
 /// A pod on each node to ask from: [`client`].
 #[must_use]
 pub fn clients() -> String {

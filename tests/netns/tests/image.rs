@@ -6,25 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use podway_tests_netns::isolated_after;
+use podway_tests_netns::manifests::SHOP_WEB;
 use serde_json::Value;
-
-/// A Service with one endpoint.
-const MANIFESTS: &str = r#"
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec:
-  clusterIP: 10.96.0.20
-  clusterIPs: [10.96.0.20]
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
-addressType: IPv4
-ports: [{name: http, port: 8080, protocol: TCP}]
-endpoints: [{addresses: [10.244.1.5], conditions: {ready: true}}]
-"#;
 
 /// Starts the image's entry point on a read-only root with what a runtime adds, asks the daemon by
 /// its own probe, and prints what it programmed and what it answers.
@@ -87,7 +70,7 @@ fn unpack() {
     for folder in ["proc", "run", "manifests"] {
         fs::create_dir(root.join(folder)).unwrap();
     }
-    fs::write(root.join("manifests/all.yaml"), MANIFESTS).unwrap();
+    fs::write(root.join("manifests/all.yaml"), SHOP_WEB).unwrap();
 }
 
 /// What `command` printed; its complaints are the test's.

@@ -33,27 +33,6 @@ fn dns_at(cluster: &Cluster, family: Family) -> Result<SocketAddr> {
     cluster.at(DNS, family, 53)
 }
 
-/// Waits until node `number` answers at every address of the Service itself.
-fn wait_answered(cluster: &Cluster, number: u8) -> Result<()> {
-    for family in FAMILIES {
-        let address = dns_at(cluster, family)?.ip();
-        cluster.wait_for(&format!("node {number} to answer at {address}"), || {
-            let name = format!("podway_dns_node_local_active{{address=\"{address}\"}} 1");
-            ensure!(cluster.admin(number, "/metrics")?.contains(&name), "it does not");
-            ensure!(element(cluster, number, address)?, "the kernel does not know");
-            Ok(Some(()))
-        })?;
-    }
-    Ok(())
-}
-
-/// Whether the kernel of node `number` takes `address` to be answered there.
-fn element(cluster: &Cluster, number: u8, address: IpAddr) -> Result<bool> {
-    let family = if address.is_ipv4() { "ip" } else { "ip6" };
-    let listing = cluster.nft(number, &["list", "set", family, "podway", "node-local-dns"])?;
-    Ok(listing.contains(&format!("{address} . udp . 53 ")))
-}
-
 /// The addresses that are local to node 1, as routes.
 fn local(cluster: &Cluster) -> Result<String> {
     let script = "ip route show table local; ip -6 route show table local";
@@ -90,7 +69,7 @@ fn asked_at(cluster: &Cluster, number: u8, address: SocketAddr) -> Result<u64> {
 #[test]
 fn queries_are_answered_on_the_node_of_their_client_without_a_trace() {
     in_lab(builder(), |cluster| {
-        NODES.iter().try_for_each(|number| wait_answered(cluster, *number))?;
+        NODES.iter().try_for_each(|number| cluster.answers_on_node(*number))?;
         let places = |number: u8| {
             let host = (number == 1).then(|| Place::pod("host-1"));
             [client(number), Place::node(number)].into_iter().chain(host)
@@ -130,7 +109,7 @@ fn queries_are_answered_on_the_node_of_their_client_without_a_trace() {
 #[test]
 fn killed_daemon_costs_no_more_than_the_time_of_its_element() {
     in_lab(builder(), |cluster| {
-        wait_answered(cluster, 1)?;
+        cluster.answers_on_node(1)?;
         for (from, family) in [
             (client(1), Family::V4),
             (client(1), Family::V6),
@@ -149,14 +128,14 @@ fn killed_daemon_costs_no_more_than_the_time_of_its_element() {
             cluster.wait_until("queries to be answered by the other node", || {
                 Ok(there(cluster)? > before + 1000)
             })?;
-            ensure!(!element(cluster, 1, at.ip())?, "the element has expired");
+            ensure!(!cluster.is_node_local(1, at.ip())?, "the element has expired");
             let report = queries.end()?;
             // What is lost was sent while the kernel still took the daemon to live.
             ensure!(report.lost_span_ms <= LIFETIME_MS, "{from}: {report:?}");
             let most = u64::from(RATE) * LIFETIME_MS / 1000;
             ensure!(u64::try_from(report.lost)? <= most + 1 && report.failed == 0, "{report:?}");
             cluster.start_podway(1)?;
-            wait_answered(cluster, 1)?;
+            cluster.answers_on_node(1)?;
         }
         Ok(())
     });
@@ -165,7 +144,7 @@ fn killed_daemon_costs_no_more_than_the_time_of_its_element() {
 #[test]
 fn planned_stop_and_start_lose_nothing() {
     in_lab(builder(), |cluster| {
-        wait_answered(cluster, 1)?;
+        cluster.answers_on_node(1)?;
         for (from, family) in [(client(1), Family::V4), (Place::node(1), Family::V6)] {
             let at = dns_at(cluster, family)?;
             let there = |cluster: &Cluster| asked_at(cluster, 2, cluster.node_port(2, family, 53));
@@ -181,7 +160,7 @@ fn planned_stop_and_start_lose_nothing() {
                     Ok(there(cluster)? > before + 300)
                 })?;
                 cluster.start_podway(1)?;
-                wait_answered(cluster, 1)?;
+                cluster.answers_on_node(1)?;
                 cluster.wait_until("queries to be answered here again", || {
                     Ok(asked_at(cluster, 1, at)? > 300)
                 })?;
@@ -196,10 +175,10 @@ fn planned_stop_and_start_lose_nothing() {
 #[test]
 fn connection_that_began_elsewhere_goes_on_when_the_daemon_is_back() {
     in_lab(builder(), |cluster| {
-        wait_answered(cluster, 1)?;
+        cluster.answers_on_node(1)?;
         let at = dns_at(cluster, Family::V4)?;
         cluster.kill_podway(1)?;
-        cluster.wait_until("the element to expire", || Ok(!element(cluster, 1, at.ip())?))?;
+        cluster.wait_until("the element to expire", || Ok(!cluster.is_node_local(1, at.ip())?))?;
         // Asks once over a connection for every line that it is given.
         let script = "import socket, struct, sys\n\
             s = socket.create_connection((sys.argv[1], 53), 5)\n\
@@ -223,7 +202,7 @@ fn connection_that_began_elsewhere_goes_on_when_the_daemon_is_back() {
         };
         ensure!(ask()? == "0", "the other node answers");
         cluster.start_podway(1)?;
-        wait_answered(cluster, 1)?;
+        cluster.answers_on_node(1)?;
         ensure!(ask()? == "0", "and goes on to");
         Ok(())
     });
@@ -232,7 +211,7 @@ fn connection_that_began_elsewhere_goes_on_when_the_daemon_is_back() {
 #[test]
 fn stuck_daemon_loses_its_queries_to_the_other_node() {
     in_lab(builder(), |cluster| {
-        wait_answered(cluster, 1)?;
+        cluster.answers_on_node(1)?;
         let at = dns_at(cluster, Family::V4)?;
         let script = "for one in /proc/[0-9]*; do \
             tr '\\0' ' ' <$one/cmdline | grep -q '[p]odway run.*hostname-override node-1 ' \
@@ -241,18 +220,18 @@ fn stuck_daemon_loses_its_queries_to_the_other_node() {
         let pid = pid.trim().to_owned();
         ensure!(pid.parse::<u32>().is_ok(), "which is the daemon: {pid}");
         cluster.exec(&Place::node(1), &["kill", "-STOP", &pid])?.checked()?;
-        cluster.wait_until("the element to expire", || Ok(!element(cluster, 1, at.ip())?))?;
+        cluster.wait_until("the element to expire", || Ok(!cluster.is_node_local(1, at.ip())?))?;
         let lookup = cluster.lookup(&client(1), &[NAME, "A"]);
         ensure!(lookup.ask()?.data() == ["10.96.0.1".to_owned()].into(), "the other node answers");
         cluster.exec(&Place::node(1), &["kill", "-CONT", &pid])?.checked()?;
-        wait_answered(cluster, 1)
+        cluster.answers_on_node(1)
     });
 }
 
 #[test]
 fn cluster_ip_that_changes_is_followed() {
     in_lab(builder(), |cluster| {
-        wait_answered(cluster, 1)?;
+        cluster.answers_on_node(1)?;
         let old = dns_at(cluster, Family::V4)?.ip();
         let service = |address: &str| {
             format!(
@@ -267,10 +246,10 @@ fn cluster_ip_that_changes_is_followed() {
         })?;
         cluster.apply(&service("10.96.0.77"))?;
         let new: IpAddr = "10.96.0.77".parse()?;
-        cluster.wait_until("the new address to be answered", || element(cluster, 1, new))?;
+        cluster.wait_until("the new address to be answered", || cluster.is_node_local(1, new))?;
         let lookup = cluster.lookup(&client(1), &[NAME, "A"]);
         ensure!(lookup.ask_at(new)?.data() == ["10.96.0.1".to_owned()].into());
-        ensure!(!element(cluster, 1, old)?);
+        ensure!(!cluster.is_node_local(1, old)?);
         Ok(())
     });
 }
@@ -281,10 +260,11 @@ fn further_address_is_answered_and_cleanup_removes_what_a_killed_daemon_leaves()
         .manifests(clients())
         .podway_argument("--dns-node-local=kube-system/kube-dns,169.254.20.10");
     in_lab(builder, |cluster| {
-        wait_answered(cluster, 1)?;
+        cluster.answers_on_node(1)?;
         let further: IpAddr = "169.254.20.10".parse()?;
-        cluster
-            .wait_until("the further address to be answered", || element(cluster, 1, further))?;
+        cluster.wait_until("the further address to be answered", || {
+            cluster.is_node_local(1, further)
+        })?;
         for option in ["+notcp", "+tcp"] {
             let response = cluster.lookup(&client(1), &[NAME, "A", option]).ask_at(further)?;
             ensure!(response.data() == ["10.96.0.1".to_owned()].into(), "{response:?}");
@@ -303,14 +283,14 @@ fn further_address_is_answered_and_cleanup_removes_what_a_killed_daemon_leaves()
         }
         ensure!(local(cluster)?.contains("192.0.2.77 "), "what is somebody else's stays");
         cluster.start_podway(1)?;
-        wait_answered(cluster, 1)
+        cluster.answers_on_node(1)
     });
 }
 
 #[test]
 fn strangers_get_no_answer_wherever_they_ask() {
     in_lab(builder(), |cluster| {
-        wait_answered(cluster, 1)?;
+        cluster.answers_on_node(1)?;
         let node = cluster.node_ip(1, Family::V4);
         let asked = |from: &Place, option: &str| {
             let lookup = cluster.lookup(from, &[NAME, "A", option, "+timeout=1"]);

@@ -250,6 +250,8 @@ fn name_outside_costs_each_resolver_one_exchange_of_a_kind_with_help() {
     for (help, expected) in [("false", 4), ("true", 1)] {
         let lab = builder().podway_argument(format!("--dns-autopath={help}"));
         in_lab(lab, |cluster| {
+            // Else the daemon of another node may be asked.
+            cluster.answers_on_node(1)?;
             let outside = both(|family| Ok(cluster.outside_ip(family)))?;
             for resolver in Resolver::ALL {
                 let name = format!("{resolver}.{help}.example.com").to_lowercase();

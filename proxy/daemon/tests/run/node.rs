@@ -16,28 +16,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Service `shop/web` at 10.96.0.20:80 with one endpoint.
-pub(crate) const WEB: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec:
-  clusterIP: 10.96.0.20
-  clusterIPs: [10.96.0.20]
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
-addressType: IPv4
-ports: [{name: http, port: 8080, protocol: TCP}]
-endpoints: [{addresses: [10.244.1.5], conditions: {ready: true}}]
-"#;
-
 /// A node: its loopback interface is up, and it has a folder of manifests.
 pub(crate) struct Node {
     folder: TempDir,
