@@ -9,6 +9,7 @@ use podway_cluster_model::endpoint::EndpointPort;
 use crate::endpoints::{Endpoints, ReadyEndpoint};
 use crate::index::{Tables, ZoneIndex};
 use crate::locate::{Existence, Node, locate, nameserver};
+use crate::ports;
 use crate::qname::{QName, ZoneChoice};
 use crate::records::{self, Origin};
 use crate::service::{Kind, ServiceKey, ServiceRecords};
@@ -187,10 +188,7 @@ impl Question<'_> {
         let (records, targets) = match node {
             Node::Service(records) => (records, Targets::of(records, |_| true)),
             Node::Port(records, name, protocol) => {
-                let is_asked = |port: &EndpointPort| {
-                    port.protocol == protocol && port.name.as_str().as_bytes() == name
-                };
-                (records, Targets::of(records, is_asked))
+                (records, Targets::of(records, |port| ports::is_named(port, name, protocol)))
             }
             Node::Endpoints(records, label) => {
                 let mut targets = Targets::default();
@@ -207,10 +205,8 @@ impl Question<'_> {
                 return self.imported_services(records, &records.targets(|_| true));
             }
             Node::ImportPort(records, name, protocol) => {
-                let is_asked = |port: &EndpointPort| {
-                    port.protocol == protocol && port.name.as_str().as_bytes() == name
-                };
-                return self.imported_services(records, &records.targets(is_asked));
+                let targets = records.targets(|port| ports::is_named(port, name, protocol));
+                return self.imported_services(records, &targets);
             }
             Node::Members(records, cluster, label) => {
                 let targets = records.member_targets(cluster, label);

@@ -14,6 +14,7 @@ use podway_cluster_model::endpoint::EndpointPort;
 use crate::endpoints::ReadyEndpoint;
 use crate::index::{Tables, ZoneIndex};
 use crate::locate::{Existence, Node, locate};
+use crate::ports::is_named;
 use crate::qname::QName;
 use crate::records::{SoaNumbers, share_of_100};
 use crate::service::{self, Kind, ServiceKey, ServiceRecords};
@@ -171,9 +172,9 @@ fn found<'i>(tables: &'i Tables, node: Node<'i, '_>, record_type: RecordType) ->
             addresses(node, of_service, ipv6).map(|found| found.map_or(Found::NoData, Found::V6))
         }
         (RecordType::SRV, Node::Service(records)) => ports(records, |_| true),
-        (RecordType::SRV, Node::Port(records, name, protocol)) => ports(records, |port| {
-            port.protocol == protocol && port.name.as_str().as_bytes() == name
-        }),
+        (RecordType::SRV, Node::Port(records, name, protocol)) => {
+            ports(records, |port| is_named(port, name, protocol))
+        }
         (
             RecordType::SRV,
             Node::Endpoints(..)

@@ -14,6 +14,7 @@ use podway_cluster_model::port::Protocol;
 
 use crate::config::{PodNames, ZonalNames};
 use crate::dashed;
+use crate::ports;
 
 /// Longest label in octets (RFC 1035 §2.3.4).
 const MAX_LABEL_OCTETS: usize = 63;
@@ -176,9 +177,7 @@ impl Endpoints {
         protocol: Protocol,
     ) -> impl Iterator<Item = &ReadyEndpoint> {
         self.ready.iter().filter(move |endpoint| {
-            self.ports_of(endpoint)
-                .iter()
-                .any(|port| port.protocol == protocol && port.name.as_str().as_bytes() == name)
+            self.ports_of(endpoint).iter().any(|port| ports::is_named(port, name, protocol))
         })
     }
 

@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use crate::config::{EmptyServices, EndpointUse, ZonalNames, ZoneConfig};
 use crate::endpoints::{Endpoints, ReadyEndpoint};
+use crate::ports;
 use crate::service::{Addresses, service_key};
 use crate::table::Keyed;
 
@@ -112,17 +113,14 @@ impl ImportRecords {
         self.cluster(cluster).into_iter().flat_map(|(_, endpoints)| endpoints.named(label))
     }
 
-    /// Whether a port of this name and protocol exists; unnamed ports have no name to be found by.
+    /// Whether a port of this name and protocol exists.
     pub(crate) fn has_port(&self, name: &[u8], protocol: Protocol) -> bool {
-        !name.is_empty()
-            && self
-                .all_ports()
-                .any(|port| port.protocol == protocol && port.name.as_str().as_bytes() == name)
+        ports::has(self.all_ports(), name, protocol)
     }
 
     /// Whether a named port of this protocol exists, so that names below the protocol's do.
     pub(crate) fn has_named_port(&self, protocol: Protocol) -> bool {
-        self.all_ports().any(|port| port.protocol == protocol && !port.name.as_str().is_empty())
+        ports::has_any(self.all_ports(), protocol)
     }
 
     /// The ports that names below the import can name; one may stand here twice.

@@ -21,6 +21,7 @@
 //! | `dashed` | addresses as labels |
 //! | `reverse` | names of addresses: `in-addr.arpa` and `ip6.arpa` |
 //! | `pointers` | which Services an address belongs to |
+//! | `ports` | ports as names below a Service have them |
 //! | `pods` | addresses of pods: for the verified mode, and to tell who asks |
 //! | [`search`] | the search path of a pod, walked for it |
 //! | `records` | resource records and their times to live |
@@ -41,6 +42,7 @@ mod imports;
 mod locate;
 mod pods;
 mod pointers;
+mod ports;
 mod qname;
 mod records;
 mod reverse;

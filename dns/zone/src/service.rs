@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 
 use crate::config::{EmptyServices, EndpointUse, ServiceRules};
 use crate::endpoints::Endpoints;
+use crate::ports;
 use crate::table::Keyed;
 
 /// Wire form of `<service>.<namespace>`: what a question has where a Service is named.
@@ -184,17 +185,14 @@ impl ServiceRecords {
         own.iter().chain(of_endpoints.into_iter().flatten())
     }
 
-    /// Whether a port of this name and protocol exists; unnamed ports have no name to be found by.
+    /// Whether a port of this name and protocol exists.
     pub(crate) fn has_port(&self, name: &[u8], protocol: Protocol) -> bool {
-        !name.is_empty()
-            && self
-                .ports()
-                .any(|port| port.protocol == protocol && port.name.as_str().as_bytes() == name)
+        ports::has(self.ports(), name, protocol)
     }
 
     /// Whether a named port of this protocol exists, so that names below the protocol's do.
     pub(crate) fn has_named_port(&self, protocol: Protocol) -> bool {
-        self.ports().any(|port| port.protocol == protocol && !port.name.as_str().is_empty())
+        ports::has_any(self.ports(), protocol)
     }
 }
 
