@@ -34,9 +34,10 @@ const LOOK: Duration = Duration::from_secs(1);
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Flags that rules follow.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 13] = [
     "--allow-external-ips",
     "--cluster-cidr",
+    "--conntrack-bypass",
     "--detect-local-mode",
     "--masquerade-all",
     "--masquerade-bit",
@@ -61,13 +62,7 @@ impl Live {
     /// Takes over what is live of `config`; whether rules followed.
     async fn take(&self, config: Config) -> bool {
         let policy = config.proxy.policy;
-        self.node_ports.send_if_modified(|accepting| {
-            let differs = *accepting != policy.node_ports;
-            if differs {
-                accepting.clone_from(&policy.node_ports);
-            }
-            differs
-        });
+        self.node_ports.send_replace(policy.node_ports.clone());
         self.inquirer.set_policy(policy, config.proxy.masquerade_bit).await
     }
 }

@@ -201,3 +201,36 @@ fn flows_that_rules_translate_go_on_when_the_table_is_written_anew() {
         traffic.check()
     });
 }
+
+#[test]
+fn a_changed_configuration_switches_it_on_and_off() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("podway.yaml");
+    let write = |switch: &str| {
+        let text = format!(
+            "apiVersion: podway.dev/v1alpha1\nkind: PodwayConfiguration\n\
+             conntrack-bypass: {switch}\n"
+        );
+        let new = folder.path().join("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, &path).unwrap();
+    };
+    write("false");
+    let config = format!("--config={}", path.display());
+    in_lab(Lab::builder().manifests(clients()).ebpf().podway_argument(config), |cluster| {
+        let becomes = |untracked: bool| {
+            cluster.wait_until(&format!("untracked pods: {untracked}"), || {
+                let table = cluster.nft(1, &["list", "table", "ip", "podway"])?;
+                Ok(table.contains("set untracked-pods") == untracked)
+            })
+        };
+        becomes(false)?;
+        write("true");
+        becomes(true)?;
+        cluster.wait_until("pods to go untracked", || {
+            Ok(listed(cluster, 1, "untracked-pods")?.contains("10.244.0.0/16"))
+        })?;
+        write("false");
+        becomes(false)
+    });
+}
