@@ -208,12 +208,13 @@ async fn debug_frontend(
     else {
         return (StatusCode::BAD_REQUEST, "no such protocol or port\n").into_response();
     };
-    let Some(plans) = admin.inquirer.plans().await else {
+    let frontend = FrontendKey { address, protocol, port };
+    let Some(plan) = admin.inquirer.plan_at(frontend).await else {
         return internal("the sync loop has ended".to_owned());
     };
-    let frontend = FrontendKey { address, protocol, port };
     let snapshot = admin.feed.latest();
-    match FrontendOwner::find(&plans.services, snapshot.as_deref(), frontend) {
+    let owner = plan.and_then(|plan| FrontendOwner::of(&plan, snapshot.as_deref(), frontend));
+    match owner {
         Some(owner) => Json(owner).into_response(),
         None => (StatusCode::NOT_FOUND, format!("no Service has {frontend}\n")).into_response(),
     }

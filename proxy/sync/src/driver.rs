@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use podway_cluster_watch::publish::{Subscription, View};
 use podway_proxy_nft::monitor::Alone;
 use podway_proxy_nft::transaction::Transaction;
-use podway_proxy_plan::plan::{Family, ServicePlan};
+use podway_proxy_plan::plan::{Family, FrontendKey, ServicePlan};
 use podway_proxy_plan::planner::Changes;
 use podway_proxy_plan::policy::Policy;
 use tokio::sync::{mpsc, oneshot};
@@ -41,6 +41,8 @@ pub(crate) enum Event {
     Policy(Box<Policy>, u8),
     /// Somebody asks what is planned.
     Plans(oneshot::Sender<Plans>),
+    /// Somebody asks for the plan of the Service that has a frontend.
+    PlanAt(FrontendKey, oneshot::Sender<Option<Arc<ServicePlan>>>),
     /// Somebody asks what was refused.
     Refusals(oneshot::Sender<Vec<Refused>>),
     /// Somebody asks what the accelerator has counted.
@@ -127,6 +129,7 @@ impl<D: Dataplane> Driver<D> {
                 }
                 Woken::Event(Event::Policy(policy, bit)) => self.choose(*policy, bit),
                 Woken::Event(Event::Plans(reply)) => self.answer(reply),
+                Woken::Event(Event::PlanAt(key, reply)) => self.answer_at(key, reply),
                 Woken::Event(Event::Refusals(reply)) => self.tell_refusals(reply),
                 Woken::Event(Event::Sockets(reply)) => self.tell_sockets(reply),
                 Woken::Event(Event::OurTurn) => self.take_over(),
@@ -257,6 +260,14 @@ impl<D: Dataplane> Driver<D> {
             conflicts: planner.conflicts().map(|conflict| conflict.to_string()).collect(),
         };
         if reply.send(plans).is_err() {
+            debug!("whoever asked for the plan is gone");
+        }
+    }
+
+    fn answer_at(&self, key: FrontendKey, reply: oneshot::Sender<Option<Arc<ServicePlan>>>) {
+        let planner = self.engine.planner();
+        let plan = planner.owner(key).and_then(|service| planner.plan(service)).map(Arc::clone);
+        if reply.send(plan).is_err() {
             debug!("whoever asked for the plan is gone");
         }
     }

@@ -31,6 +31,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
 
@@ -39,6 +40,7 @@ use podway_proxy_nft::kernel::{BackendError, Kernel};
 use podway_proxy_nft::monitor::Monitor;
 use podway_proxy_nft::program::{Options, Program};
 use podway_proxy_plan::node::NodeView;
+use podway_proxy_plan::plan::{FrontendKey, ServicePlan};
 use podway_proxy_plan::planner::Planner;
 use podway_proxy_plan::policy::{NodeLocalDns, Policy};
 use thiserror::Error;
@@ -247,6 +249,14 @@ impl Inquirer {
         let (reply, plans) = oneshot::channel();
         self.events.send(Event::Plans(reply)).await.ok()?;
         plans.await.ok()
+    }
+
+    /// The plan of the Service that has the frontend `key`, if one has it; `None` outside when the
+    /// loop has ended.
+    pub async fn plan_at(&self, key: FrontendKey) -> Option<Option<Arc<ServicePlan>>> {
+        let (reply, plan) = oneshot::channel();
+        self.events.send(Event::PlanAt(key, reply)).await.ok()?;
+        plan.await.ok()
     }
 
     /// What was refused so far; `None` when the loop has ended.

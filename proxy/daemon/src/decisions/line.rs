@@ -43,10 +43,10 @@ impl Line {
     /// `decision`, with what `names` knows.
     pub(super) fn of(decision: &Decision, names: &mut Names) -> Self {
         let owner = names.frontend(decision.protocol, decision.frontend);
-        let endpoint_pod = decision.endpoint.and_then(|endpoint| {
-            let endpoints = owner.as_ref()?.endpoints.iter();
-            endpoints.clone().find(|one| one.address == endpoint).map(|one| one.pod.clone())
-        });
+        let service = owner.map(|owner| owner.service.clone());
+        let port = owner.map(|owner| owner.port.clone()).filter(|port| !port.is_empty());
+        let endpoint_pod =
+            decision.endpoint.and_then(|endpoint| owner?.endpoints.get(&endpoint).cloned());
         let (network, pod) = match names.client(decision.netns) {
             Client::Pod(pod) => ("pod", Some(pod)),
             Client::Node => ("node", None),
@@ -65,8 +65,8 @@ impl Line {
             },
             protocol: decision.protocol.name(),
             frontend: decision.frontend,
-            service: owner.as_ref().map(|owner| owner.service.clone()),
-            port: owner.map(|owner| owner.port).filter(|port| !port.is_empty()),
+            service,
+            port,
             outcome: if decision.endpoint.is_some() { "endpoint" } else { "refused" },
             endpoint: decision.endpoint,
             endpoint_pod,

@@ -71,19 +71,17 @@ impl Names {
         &mut self,
         protocol: Protocol,
         frontend: SocketAddr,
-    ) -> Option<FrontendOwner> {
+    ) -> Option<&FrontendOwner> {
         let key = (protocol, frontend);
-        if let Some((since, owner)) = self.frontends.get(&key) {
-            let believed = if owner.is_some() { BELIEVED } else { AGAIN };
-            if since.elapsed() < believed {
-                return owner.clone();
-            }
+        let is_believed = self.frontends.get(&key).is_some_and(|(since, owner)| {
+            since.elapsed() < if owner.is_some() { BELIEVED } else { AGAIN }
+        });
+        if !is_believed {
+            let (address, port) = (frontend.ip(), frontend.port());
+            let owner = self.ask(&format!("/debug/frontend/{protocol}/{address}/{port}"));
+            self.frontends.insert(key, (Instant::now(), owner));
         }
-        let (address, port) = (frontend.ip(), frontend.port());
-        let owner: Option<FrontendOwner> =
-            self.ask(&format!("/debug/frontend/{protocol}/{address}/{port}"));
-        self.frontends.insert(key, (Instant::now(), owner.clone()));
-        owner
+        self.frontends.get(&key)?.1.as_ref()
     }
 
     /// Who is in the network namespace with the cookie `netns`.

@@ -408,6 +408,16 @@ async fn plans_are_told_to_whoever_asks() {
     assert_eq!(names, ["shop/web-1"]);
     assert_eq!(plans.conflicts.len(), 1, "{:?}", plans.conflicts);
     bench.assert_metric("podway_frontend_conflicts 1");
+    // By a frontend, of nobody but the one that has it.
+    let frontend = plans.services[0].ports[0].frontends[0].key;
+    let at = async |key| {
+        let (reply, plan) = oneshot::channel();
+        bench.events.send(Event::PlanAt(key, reply)).await.unwrap();
+        plan.await.unwrap().map(|plan| plan.name.to_string())
+    };
+    assert_eq!(at(frontend).await.as_deref(), Some("shop/web-1"));
+    let other = FrontendKey { protocol: Protocol::Sctp, ..frontend };
+    assert_eq!(at(other).await, None);
 }
 
 #[tokio::test(start_paused = true)]
