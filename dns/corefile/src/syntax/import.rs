@@ -13,8 +13,8 @@ const MOST_IMPORTS: usize = 10_000;
 
 /// Most statements after everything is imported.
 ///
-/// Snippets that import others twice grow as powers of two; a ConfigMap, which holds 1 MiB, has room
-/// for fewer lines than this.
+/// Snippets that import others twice grow as powers of two; a ConfigMap, which holds 1 MiB, is full
+/// with so many lines of 20 octets.
 const MOST_STATEMENTS: usize = 50_000;
 
 /// Longest chain of imports, one in another.
