@@ -9,22 +9,27 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendFlags, connect, recv, send};
+use socket2::{Domain, Socket, Type};
 
 use crate::address::Family;
 use crate::call::{Failure, Transport};
 use crate::sctp::{self, Content, Packet};
 
-/// Longest wait for a connection or an answer.
+/// Longest wait for a connection or an answer, in [`SLICE`]s.
 ///
-/// 3 s: an answer takes less than a millisecond; longer than the second after which a lost SYN is
+/// 30, which is 3 s: an answer takes less than a millisecond; longer than the second after which a lost SYN is
 /// sent again, so that only what is never answered counts as silent.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const PATIENCE: u32 = 30;
+
+/// One look whether the answer is there.
+const SLICE: Duration = Duration::from_millis(100);
 
 /// What each request says.
 const REQUEST: &[u8] = b"who\n";
@@ -90,6 +95,37 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Repeats `attempt`, which waits for [`SLICE`] at most, until it ends otherwise than by waiting.
+///
+/// Slices are counted instead of reading a clock: a virtual machine may stand still for seconds, in
+/// which nobody can answer, and then only one slice is lost.
+fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..PATIENCE {
+        match attempt() {
+            Err(error) if Failure::of(error.kind()) == Some(Failure::Silent) => {}
+            ended => return ended,
+        }
+    }
+    attempt()
+}
+
+/// Connects to `target`.
+fn connected(target: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&target.into()) {
+        Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
+        begun => begun?,
+    }
+    let slice = SLICE.try_into().map_err(|_| Error::from(ErrorKind::InvalidInput))?;
+    patiently(|| match poll(&mut [PollFd::new(&socket, PollFlags::OUT)], Some(&slice))? {
+        0 => Err(ErrorKind::TimedOut.into()),
+        _ => socket.take_error()?.map_or(Ok(()), Err),
+    })?;
+    socket.set_nonblocking(false)?;
+    Ok(socket.into())
+}
+
 /// An open connection, or a socket that speaks with one server.
 enum Conversation {
     Tcp(BufReader<TcpStream>),
@@ -113,7 +149,7 @@ impl Greeter {
         let socket = sctp::socket(Family::of(target.ip()))?;
         // So that ICMP errors are told.
         connect(&socket, &sctp::raw(target.ip()))?;
-        set_socket_timeout(&socket, Timeout::Recv, Some(TIMEOUT))?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(SLICE))?;
         Ok(Self { socket, target, port })
     }
 
@@ -127,20 +163,21 @@ impl Greeter {
             Err(Errno::PERM) => {}
             sent => drop(sent?),
         }
-        let (mut buffer, start) = ([0; 4096], Instant::now());
+        let mut buffer = [0; 4096];
         // Others of the same two addresses are seen too.
-        while start.elapsed() < TIMEOUT {
-            let (length, _) = recv(&self.socket, &mut buffer[..], RecvFlags::empty())?;
-            let bytes = sctp::payload(Family::of(self.target.ip()), &buffer[..length]);
-            let Some(answer) = Packet::read(bytes) else { continue };
-            let ports = (answer.source_port, answer.destination_port);
-            if let (true, Content::InitAck { cookie, .. }) =
-                (ports == (destination_port, source_port), answer.content)
-            {
-                return Ok(String::from_utf8_lossy(&cookie).into_owned());
+        patiently(|| {
+            loop {
+                let (length, _) = recv(&self.socket, &mut buffer[..], RecvFlags::empty())?;
+                let bytes = sctp::payload(Family::of(self.target.ip()), &buffer[..length]);
+                let Some(answer) = Packet::read(bytes) else { continue };
+                let ports = (answer.source_port, answer.destination_port);
+                if let (true, Content::InitAck { cookie, .. }) =
+                    (ports == (destination_port, source_port), answer.content)
+                {
+                    return Ok(String::from_utf8_lossy(&cookie).into_owned());
+                }
             }
-        }
-        Err(ErrorKind::TimedOut.into())
+        })
     }
 }
 
@@ -148,8 +185,8 @@ impl Conversation {
     fn open(transport: Transport, target: SocketAddr) -> io::Result<Self> {
         match transport {
             Transport::Tcp => {
-                let stream = TcpStream::connect_timeout(&target, TIMEOUT)?;
-                stream.set_read_timeout(Some(TIMEOUT))?;
+                let stream = connected(target)?;
+                stream.set_read_timeout(Some(SLICE))?;
                 Ok(Self::Tcp(BufReader::new(stream)))
             }
             Transport::Udp => {
@@ -159,7 +196,7 @@ impl Conversation {
                 };
                 let socket = UdpSocket::bind(own)?;
                 socket.connect(target)?;
-                socket.set_read_timeout(Some(TIMEOUT))?;
+                socket.set_read_timeout(Some(SLICE))?;
                 Ok(Self::Udp(socket, target))
             }
             Transport::Sctp => Greeter::new(target).map(Self::Sctp),
@@ -171,7 +208,8 @@ impl Conversation {
             Self::Tcp(stream) => {
                 stream.get_mut().write_all(REQUEST)?;
                 let mut line = String::new();
-                if stream.read_line(&mut line)? == 0 {
+                // What a slice has read stays in the line.
+                if patiently(|| stream.read_line(&mut line))? == 0 {
                     return Err(ErrorKind::ConnectionAborted.into());
                 }
                 line
@@ -195,7 +233,7 @@ impl Conversation {
                     sent => drop(sent?),
                 }
                 let mut datagram = [0; 2048];
-                let length = socket.recv(&mut datagram)?;
+                let length = patiently(|| socket.recv(&mut datagram))?;
                 String::from_utf8_lossy(&datagram[..length]).into_owned()
             }
             Self::Sctp(greeter) => greeter.greet()?,

@@ -206,6 +206,11 @@ impl Load {
         Ok(())
     }
 
+    /// Whether nobody shall ask any more: the disturbance is done, or somebody met a failure.
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
     /// Asks along routes drawn from `routes`, in as many threads as there are `seeds`, until
     /// `disturb` is done.
     fn run(
@@ -219,9 +224,11 @@ impl Load {
                 .map(|seed| {
                     scope.spawn(move || -> Result<()> {
                         let mut random = fastrand::Rng::with_seed(seed);
-                        while !self.over.load(Ordering::Acquire) {
+                        while !self.is_over() {
                             let route = random.choice(routes).context("no route")?;
-                            self.ask(route, 50)?;
+                            let asked = self.ask(route, 50);
+                            // The logs shall end with what went on meanwhile.
+                            asked.inspect_err(|_| self.over.store(true, Ordering::Release))?;
                         }
                         Ok(())
                     })
@@ -308,7 +315,8 @@ fn no_connection_fails_or_goes_astray_while_endpoints_and_services_churn() {
         let churned = load.run(&routes, (0..4).map(|thread| seed ^ thread), || {
             let mut churn =
                 Churn { cluster, random: fastrand::Rng::with_seed(seed), out: BTreeSet::new() };
-            (0..STEPS).try_for_each(|step| churn.step(step, &load.absences))
+            let mut steps = (0..STEPS).take_while(|_| !load.is_over());
+            steps.try_for_each(|step| churn.step(step, &load.absences))
         });
         churned.with_context(|| format!("PODWAY_RANDOM_SEED={seed}"))
     });

@@ -4,11 +4,15 @@ use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use super::{Identity, http};
 
 /// Longest line or request head that is read.
 const LONGEST: u64 = 16 << 10;
+
+/// Pause after a connection that could not be accepted.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Serves `port` on every address, beside the caller.
 pub(super) fn serve(identity: &Arc<Identity>, port: u16) -> io::Result<TcpListener> {
@@ -16,12 +20,23 @@ pub(super) fn serve(identity: &Arc<Identity>, port: u16) -> io::Result<TcpListen
     let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))?;
     let (accepting, identity) = (listener.try_clone()?, Arc::clone(identity));
     thread::spawn(move || {
-        while let Ok((stream, client)) = accepting.accept() {
-            let identity = Arc::clone(&identity);
-            thread::spawn(move || {
-                // A client may leave at any point; that is its right, and health checks do.
-                converse(&identity, &stream, client).unwrap_or_default();
-            });
+        loop {
+            match accepting.accept() {
+                Ok((stream, client)) => {
+                    let identity = Arc::clone(&identity);
+                    thread::spawn(move || {
+                        // A client may leave at any point; that is its right, and health checks do.
+                        converse(&identity, &stream, client).unwrap_or_default();
+                    });
+                }
+                // It was shut down: the server finishes.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
+                // That one connection's, or for want of something that others give back.
+                Err(error) => {
+                    eprintln!("port {port}: no connection is accepted: {error}");
+                    thread::sleep(PAUSE);
+                }
+            }
         }
     });
     Ok(listener)
