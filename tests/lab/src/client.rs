@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::Result;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendFlags, connect, recv, send};
@@ -117,7 +117,7 @@ fn connected(target: SocketAddr) -> io::Result<TcpStream> {
         Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
         begun => begun?,
     }
-    let slice = SLICE.try_into().map_err(|_| Error::from(ErrorKind::InvalidInput))?;
+    let slice = Timespec { tv_sec: 0, tv_nsec: SLICE.subsec_nanos().into() };
     patiently(|| match poll(&mut [PollFd::new(&socket, PollFlags::OUT)], Some(&slice))? {
         0 => Err(ErrorKind::TimedOut.into()),
         _ => socket.take_error()?.map_or(Ok(()), Err),
