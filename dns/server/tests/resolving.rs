@@ -253,6 +253,8 @@ async fn upstream_that_died_is_left_alone_until_a_probe_finds_it_well() {
     let server = server(&[&first, &second], |forward| {
         forward.health.interval = Duration::from_millis(20);
         forward.health.timeout = Duration::from_millis(200);
+        // On a busy machine nobody shall pass for dead who is not.
+        forward.limits.patience = Duration::from_secs(1);
     });
     for index in 0..20 {
         let name = format!("a{index}.example.com.");

@@ -11,7 +11,6 @@ mod node;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
-use std::time::Duration;
 
 use node::{Node, PATIENCE, wait_for};
 use podway_tests_netns::isolated;
@@ -74,12 +73,15 @@ const LEAVING: &str = "ready: false, serving: true, terminating: true";
 const CHECKED: &str =
     "  type: LoadBalancer\n  externalTrafficPolicy: Local\n  healthCheckNodePort: 32100\n";
 
-/// Status, weight and body of an answer; nothing where nobody listens.
+/// Status, weight and body of an answer; nothing where nobody listens, or no longer when the
+/// connection's turn comes.
 fn check(address: &str) -> Option<(u16, String, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.write_all(b"GET /anything HTTP/1.1\r\nHost: node\r\n\r\n").unwrap();
     let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
+    stream
+        .write_all(b"GET /anything HTTP/1.1\r\nHost: node\r\n\r\n")
+        .and_then(|()| stream.read_to_string(&mut text))
+        .ok()?;
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let weight = head.lines().find_map(|line| {
@@ -235,7 +237,7 @@ fn udp_client(to: &str) -> UdpSocket {
     let any = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
     let socket = UdpSocket::bind(any).unwrap();
     socket.connect(to).unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
 }
 
