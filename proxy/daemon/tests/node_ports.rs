@@ -82,7 +82,7 @@ fn check(address: &str) -> Option<(u16, String, String)> {
         .write_all(b"GET /anything HTTP/1.1\r\nHost: node\r\n\r\n")
         .and_then(|()| stream.read_to_string(&mut text))
         .ok()?;
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let weight = head.lines().find_map(|line| {
         line.to_lowercase().strip_prefix("x-load-balancing-endpoint-weight: ").map(str::to_owned)
