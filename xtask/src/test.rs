@@ -11,6 +11,7 @@ mod targets;
 
 use std::env;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -66,6 +67,9 @@ const NETNS_SWITCH: &str = "NETNS_TESTS";
 /// Leaves out the tier conformance.
 const API_SERVER_SWITCH: &str = "API_SERVER_TESTS";
 
+/// The programs of a lab, each with the variable that names it to tests.
+const PROGRAMS: [(&str, &str); 2] = [("PODWAY_LAB_BIN", "podway-lab"), ("PODWAY_BIN", "podway")];
+
 /// Tiers that do not run because somebody said so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct LeftOut {
@@ -115,14 +119,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let targets = Targets::read(&root)?;
     let plan = targets.runs(args.tier, left_out)?;
     let mut tally = Tally::new(targets);
-    // The netns tier runs the daemon that this leaves in the target folder.
     let mut build = process::cargo(&root);
     build.args(["build", "--workspace", "--all-targets"]);
     if build.status().context("cargo cannot be started")?.success() {
         for Run { arguments, mode } in plan {
             let mut cargo = process::cargo(&root);
             cargo.arg("test").args(arguments).arg("--no-fail-fast").arg("--").args(&args.rest);
-            cargo.env("PATH", &path);
+            cargo.env("PATH", &path).envs(programs()?);
             tally.mode(mode);
             match mode {
                 Mode::Default => {}
@@ -143,6 +146,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     print!("\n{}", tally.report(left_out));
     Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Where the build has left the programs of a lab, but for those that the environment names: else the
+/// first test in a lab would build them once more, with the features of these two packages alone.
+fn programs() -> Result<Vec<(&'static str, PathBuf)>> {
+    let own = env::current_exe().context("own path cannot be read")?;
+    // This program lies in a folder that is named for its profile, beside that of tests.
+    let folder = own.ancestors().nth(2).context("own path has no target folder")?.join("debug");
+    let unnamed = PROGRAMS.into_iter().filter(|(variable, _)| env::var_os(variable).is_none());
+    Ok(unnamed.map(|(variable, program)| (variable, folder.join(program))).collect())
 }
 
 /// Runs `command`, passing its output through line by line and counting it.
