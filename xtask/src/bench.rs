@@ -11,13 +11,13 @@ use anyhow::{Context, Result};
 use cargo_metadata::MetadataCommand;
 use podway_tests_peers::Peer;
 
-use crate::process;
+use crate::{process, programs};
 
 /// Program with the benchmarks.
 const PROGRAM: &str = "podway-tests-bench";
 
-/// What is built: the benchmarks, and what they measure.
-const PACKAGES: [&str; 2] = [PROGRAM, "podway-proxy-daemon"];
+/// What is built: the benchmarks, what they measure, and where.
+const PACKAGES: [&str; 3] = [PROGRAM, programs::LAB.package, programs::DAEMON.package];
 
 /// Names the program of CoreDNS to the benchmark `dns`.
 const COREDNS: &str = "PODWAY_BENCH_COREDNS";
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let metadata = MetadataCommand::new().current_dir(&root).no_deps().exec()?;
     let program = metadata.target_directory.join("release").join(PROGRAM);
     let mut benchmark = Command::new(&program);
-    benchmark.args(&args.rest);
+    benchmark.args(&args.rest).envs(programs::built("release")?);
     // Measured too where it was built, unless another one is named.
     if let (None, Ok(coredns)) = (env::var_os(COREDNS), Peer::CoreDns.find()) {
         benchmark.env(COREDNS, coredns);

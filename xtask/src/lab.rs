@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use podway_tests_lab::{Applied, DaemonState, Lab, Place, PodPhase, PodStatus, Status};
 
 use crate::table::table;
-use crate::{process, require};
+use crate::{process, programs, require};
 
 /// Arguments of `cargo xtask lab`.
 #[derive(Debug, clap::Args)]
@@ -170,18 +170,14 @@ fn kubectl(lab: &Lab, arguments: &[String]) -> Result<ExitCode> {
 
 /// Builds the programs of a lab where a person sees it, except those that the environment names.
 pub(crate) fn build(with_daemon: bool) -> Result<()> {
-    let mut packages = Vec::new();
-    if std::env::var_os("PODWAY_LAB_BIN").is_none() {
-        packages.extend(["--package", "podway-tests-lab"]);
-    }
-    if with_daemon && std::env::var_os("PODWAY_BIN").is_none() {
-        packages.extend(["--package", "podway-proxy-daemon"]);
-    }
-    if packages.is_empty() {
+    let needed = [Some(programs::LAB), with_daemon.then_some(programs::DAEMON)];
+    let mut packages =
+        needed.into_iter().flatten().filter(|program| !program.is_named()).peekable();
+    if packages.peek().is_none() {
         return Ok(());
     }
     let mut cargo = process::cargo(&process::root());
-    cargo.arg("build").args(packages);
+    cargo.arg("build").args(packages.flat_map(|program| ["--package", program.package]));
     if !cargo.status().context("cargo cannot be started")?.success() {
         bail!("the lab's programs cannot be built");
     }

@@ -10,6 +10,7 @@ mod image;
 mod lab;
 mod peers;
 mod process;
+mod programs;
 mod require;
 mod table;
 mod test;

@@ -11,7 +11,6 @@ mod targets;
 
 use std::env;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -20,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use crate::{process, require};
+use crate::{process, programs, require};
 use tally::Tally;
 use targets::{Mode, Run, Targets};
 
@@ -66,9 +65,6 @@ const NETNS_SWITCH: &str = "NETNS_TESTS";
 
 /// Leaves out the tier conformance.
 const API_SERVER_SWITCH: &str = "API_SERVER_TESTS";
-
-/// The programs of a lab, each with the variable that names it to tests.
-const PROGRAMS: [(&str, &str); 2] = [("PODWAY_LAB_BIN", "podway-lab"), ("PODWAY_BIN", "podway")];
 
 /// Tiers that do not run because somebody said so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -125,7 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         for Run { arguments, mode } in plan {
             let mut cargo = process::cargo(&root);
             cargo.arg("test").args(arguments).arg("--no-fail-fast").arg("--").args(&args.rest);
-            cargo.env("PATH", &path).envs(programs()?);
+            cargo.env("PATH", &path).envs(programs::built("debug")?);
             tally.mode(mode);
             match mode {
                 Mode::Default => {}
@@ -146,16 +142,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     print!("\n{}", tally.report(left_out));
     Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Where the build has left the programs of a lab, but for those that the environment names: else the
-/// first test in a lab would build them once more, with the features of these two packages alone.
-fn programs() -> Result<Vec<(&'static str, PathBuf)>> {
-    let own = env::current_exe().context("own path cannot be read")?;
-    // This program lies in a folder that is named for its profile, beside that of tests.
-    let folder = own.ancestors().nth(2).context("own path has no target folder")?.join("debug");
-    let unnamed = PROGRAMS.into_iter().filter(|(variable, _)| env::var_os(variable).is_none());
-    Ok(unnamed.map(|(variable, program)| (variable, folder.join(program))).collect())
 }
 
 /// Runs `command`, passing its output through line by line and counting it.
