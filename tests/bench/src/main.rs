@@ -7,6 +7,9 @@
 //! | `datapath` | what a Service costs its clients, beside going straight to the pod |
 //! | `failover` | queries lost when a daemon is killed or restarted |
 //! | `watch` | following a real API server, beside kube-proxy |
+//! | `fill` | a made-up cluster in an API server |
+//! | `kube_proxy` | how the real one is started, and when it is ready |
+//! | `process` | a program on a node of a lab |
 //! | `namespace` | a network namespace of our own, so that nothing of the host is reached |
 //! | `daemon` | the real daemon as a process |
 //! | `measure` | times and memory |
@@ -16,8 +19,11 @@ mod daemon;
 mod datapath;
 mod dns;
 mod failover;
+mod fill;
+mod kube_proxy;
 mod measure;
 mod namespace;
+mod process;
 mod program;
 mod table;
 mod watch;

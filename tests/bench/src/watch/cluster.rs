@@ -1,19 +1,15 @@
 //! The cluster in the API server: filled at the beginning, then changed one address at a time.
 
 use std::net::Ipv4Addr;
-use std::panic;
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use podway_tests_lab::Api;
 use podway_tests_synthetic::{Cluster, NAMESPACE};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::probe;
-
-/// Requests on the way at the same time while the cluster is filled.
-const MAKERS: u32 = 8;
+use crate::fill;
 
 /// One Service in so many is headless.
 const HEADLESS: u32 = 100;
@@ -51,26 +47,7 @@ pub(super) struct Times {
 impl Filled {
     /// Creates every Service and slice.
     pub(super) fn fill(api: Api, size: Cluster) -> Result<Self> {
-        let namespace = json!({
-            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE},
-        });
-        api.create("/api/v1/namespaces", &namespace)?;
-        thread::scope(|scope| {
-            let makers: Vec<_> = (0..MAKERS)
-                .map(|part| {
-                    let api = api.clone();
-                    scope.spawn(move || {
-                        (part..size.services)
-                            .step_by(usize::try_from(MAKERS)?)
-                            .try_for_each(|service| create(&api, size, service))
-                    })
-                })
-                .collect();
-            makers.into_iter().try_for_each(|maker| match maker.join() {
-                Ok(made) => made,
-                Err(cause) => panic::resume_unwind(cause),
-            })
-        })?;
+        fill::fill(&api, size, is_headless)?;
         Ok(Self { api, size, made: 0 })
     }
 
@@ -108,7 +85,7 @@ impl Filled {
             "endpoints": endpoints,
         });
         let name = manifest["metadata"]["name"].as_str().context("a slice without name")?;
-        let path = format!("{}/{name}", slices());
+        let path = format!("{}/{name}", fill::slices());
         let sent = probe::now()?;
         self.api.merge(&path, &patch)?;
         Ok(Times { sent, answered: probe::now()? })
@@ -117,24 +94,6 @@ impl Filled {
 
 fn is_headless(service: u32) -> bool {
     service.is_multiple_of(HEADLESS)
-}
-
-fn slices() -> String {
-    format!("/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices")
-}
-
-/// Creates one Service and its slice. Addresses of Services are the API server's to give.
-fn create(api: &Api, size: Cluster, service: u32) -> Result<()> {
-    let mut object = size.service_manifest(service);
-    let Value::Object(spec) = &mut object["spec"] else { bail!("a Service without spec") };
-    for field in ["clusterIP", "clusterIPs", "selector"] {
-        spec.remove(field);
-    }
-    if is_headless(service) {
-        spec.insert("clusterIP".to_owned(), json!("None"));
-    }
-    api.create(&format!("/api/v1/namespaces/{NAMESPACE}/services"), &object)?;
-    api.create(&slices(), &size.slice_manifest(service, 0)).map(drop)
 }
 
 #[cfg(test)]
