@@ -6,7 +6,8 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `world` | the nodes, and what is programmed on each |
+//! | `world` | the nodes, one for each way that packets are treated |
+//! | `node` | one node: the pods, and what is programmed |
 //! | `serve` | the server |
 //! | `load` | the client, which takes the times |
 //! | `report` | the table, and how the aims stand |
@@ -18,6 +19,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::namespace::{self, User};
 
 pub(crate) mod load;
+mod node;
 mod report;
 pub(crate) mod serve;
 mod world;

@@ -1,41 +1,16 @@
 //! The nodes, one for each way that packets are treated, and what is programmed on each.
 
-use std::fs::{self, Permissions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use podway_tests_lab::{Builder, Family, Lab, Place, Running};
-use podway_tests_synthetic::{Cluster, cluster_ip};
-use tempfile::TempDir;
+use podway_tests_lab::{Builder, Lab, Place};
+use podway_tests_synthetic::Cluster;
 
 use super::Way;
 use super::load::{Amount, Figures};
+use super::node::{Node, PORTS, PROCESSORS, Program, SERVICE, SERVICE_PORTS};
 use crate::program::shape::{Release, Ruleset};
-
-/// Place of the program for pods, which have a `/tmp` of their own; it outlives a restart of the
-/// machine, so programs may lie there.
-const PROGRAMS: &str = "/var/tmp";
-
-/// The two pods, both on the only node.
-const PODS: &str = "{apiVersion: v1, kind: Pod, metadata: {name: client}, \
-    spec: {nodeName: node-1, containers: [{name: main}]}}\n---\n\
-    {apiVersion: v1, kind: Pod, metadata: {name: server}, \
-    spec: {nodeName: node-1, containers: [{name: main}]}}\n";
-
-/// Ports of the servers: the one that shares the client's processor, and the other.
-const PORTS: [u16; 2] = [9000, 9001];
-
-/// Ports of the Service for them.
-const SERVICE_PORTS: [u16; 2] = [80, 81];
-
-/// The Service that is used, outside of the range of the made-up ones.
-const SERVICE: &str = "10.96.200.7";
-
-/// The processors: of client and near server, and of the far server.
-const PROCESSORS: [usize; 2] = [1, 0];
 
 /// The nodes of one size.
 pub(super) struct World {
@@ -45,19 +20,6 @@ pub(super) struct World {
     nftables: Node,
     kube_proxy: Node,
     program: Program,
-}
-
-/// A lab of one node, with its servers.
-struct Node {
-    lab: Lab,
-    server: IpAddr,
-    _servers: Vec<Running>,
-}
-
-/// This program where pods see it.
-struct Program {
-    _folder: TempDir,
-    path: String,
 }
 
 impl World {
@@ -130,89 +92,6 @@ impl World {
     }
 }
 
-impl Node {
-    fn start(builder: Builder, program: &Program) -> Result<Self> {
-        let lab = builder.nodes(1).manifests(PODS).start()?;
-        let server = lab.pod_addresses("server")?.of(Family::V4);
-        let servers = PORTS.iter().zip(PROCESSORS).map(|(port, processor)| {
-            let (port, processor) = (port.to_string(), processor.to_string());
-            let command =
-                [&*program.path, "datapath-serve", "--port", &port, "--processor", &processor];
-            let mut running = lab.spawn(&Place::pod("server"), &command)?;
-            let mut line = String::new();
-            let output = running.stdout.take().context("server without output")?;
-            BufReader::new(output).read_line(&mut line)?;
-            ensure!(line.trim() == "ready", "the server does not start");
-            Ok(running)
-        });
-        let servers = servers.collect::<Result<Vec<_>>>()?;
-        Ok(Self { server, _servers: servers, lab })
-    }
-
-    /// Gives the daemon the Services, and waits until it has programmed them.
-    fn apply(&self, cluster: Cluster) -> Result<()> {
-        let folder = self.lab.manifests_folder();
-        for service in 0..cluster.services {
-            let put = |name: String, value: serde_json::Value| {
-                let file = folder.join(name);
-                fs::write(&file, value.to_string()).with_context(|| file.display().to_string())
-            };
-            put(format!("bench-{service}.json"), cluster.service_manifest(service))?;
-            put(format!("bench-{service}-x.json"), cluster.slice_manifest(service, 0))?;
-        }
-        let [near, far] = SERVICE_PORTS;
-        let port = |name: &str, protocol: &str, port: u16| {
-            format!("{{name: {name}, protocol: {protocol}, port: {port}}}")
-        };
-        let ports = |near: u16, far: u16| {
-            let ports =
-                [port("tcp", "TCP", near), port("udp", "UDP", near), port("far", "TCP", far)];
-            ports.join(", ")
-        };
-        self.lab.apply(&format!(
-            "{{apiVersion: v1, kind: Service, metadata: {{name: used}}, \
-             spec: {{clusterIP: {SERVICE}, ports: [{}]}}}}\n---\n\
-             {{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, \
-             metadata: {{name: used-x, labels: {{kubernetes.io/service-name: used}}}}, \
-             ports: [{}], endpoints: [{{addresses: [{}], conditions: {{ready: true}}}}]}}\n",
-            ports(near, far),
-            ports(PORTS[0], PORTS[1]),
-            self.server,
-        ))?;
-        let last = cluster_ip(cluster.services - 1).to_string();
-        let planned = |plan: &str| {
-            plan.contains(&format!("{}:{}", self.server, PORTS[1])) && has_address(plan, &last)
-        };
-        self.lab.wait_until("the daemon to follow", || Ok(planned(&self.ask("/debug/plan")?)))
-    }
-
-    /// Loads a ruleset on the node.
-    fn load(&self, ruleset: &str) -> Result<()> {
-        let mut nft = self.lab.spawn(&Place::node(1), &["nft", "-f", "-"])?;
-        let mut input = nft.stdin.take().context("nft without input")?;
-        input.write_all(ruleset.as_bytes())?;
-        drop(input);
-        nft.output()?.checked().map(drop)
-    }
-
-    /// How many flows the node tracks whose clients sent to `address`.
-    fn flows_to(&self, address: &str) -> Result<usize> {
-        let list = ["conntrack", "-L", "--orig-dst", address];
-        let listed = self.lab.exec(&Place::node(1), &list)?.checked()?;
-        Ok(listed.lines().filter(|line| line.contains(address)).count())
-    }
-
-    fn ask(&self, path: &str) -> Result<String> {
-        let url = format!("http://127.0.0.1:10249{path}");
-        self.lab.exec(&Place::node(1), &["curl", "-gsSf", "--max-time", "20", &url])?.checked()
-    }
-}
-
-/// Whether a frontend of `plan` is at `address`.
-fn has_address(plan: &str, address: &str) -> bool {
-    plan.split(|c: char| !(c.is_ascii_digit() || c == '.')).any(|word| word == address)
-}
-
 /// A ruleset in kube-proxy's shape with the Service that is used.
 fn ruleset(cluster: Cluster, server: IpAddr) -> Result<String> {
     const TABLE: &str = "ip kube-proxy";
@@ -230,18 +109,4 @@ fn ruleset(cluster: Cluster, server: IpAddr) -> Result<String> {
         )?;
     }
     Ok(String::from_utf8(text)?)
-}
-
-impl Program {
-    fn copy() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("podway-bench-").tempdir_in(PROGRAMS)?;
-        let path = folder.path().join("bench");
-        fs::copy(std::env::current_exe()?, &path)?;
-        fs::set_permissions(&path, Permissions::from_mode(0o755))?;
-        Ok(Self { path: text(&path), _folder: folder })
-    }
-}
-
-fn text(path: &Path) -> String {
-    path.display().to_string()
 }
