@@ -108,7 +108,7 @@ fn measure(args: &Args, cluster: Cluster, program: &Path) -> Result<Outcome> {
     let mut others = Vec::new();
     for &release in &args.against {
         eprintln!("{services} x {endpoints}: kube-proxy {} ...", release.name());
-        let ruleset = Ruleset { cluster, release };
+        let ruleset = Ruleset { cluster, release, pods: POD_CIDR };
         let changes = args.changes.min(MOST_OTHER_CHANGES);
         others.push((release, nft::measure(folder, ruleset, repeats, changes)?));
     }

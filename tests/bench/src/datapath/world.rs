@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
-use podway_tests_lab::{Builder, Lab, Place};
+use podway_tests_lab::{Builder, CLUSTER_CIDRS, Lab, Place};
 use podway_tests_synthetic::Cluster;
 
 use super::Way;
@@ -96,7 +96,8 @@ impl World {
 fn ruleset(cluster: Cluster, server: IpAddr) -> Result<String> {
     const TABLE: &str = "ip kube-proxy";
     let mut text = Vec::new();
-    Ruleset { cluster, release: Release::V1_37 }.write_everything(&mut text)?;
+    let ruleset = Ruleset { cluster, release: Release::V1_37, pods: CLUSTER_CIDRS[0] };
+    ruleset.write_everything(&mut text)?;
     writeln!(text, "add element {TABLE} cluster-ips {{ {SERVICE} }}")?;
     for (protocol, place) in [("tcp", 0), ("udp", 0), ("tcp", 1)] {
         let (port, target) = (SERVICE_PORTS[place], PORTS[place]);

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use data_encoding::BASE32;
 use podway_tests_synthetic::{
-    Cluster, NAMESPACE, POD_CIDR, SERVICE_PORT, TARGET_PORT, cluster_ip, pod_ip,
+    Cluster, NAMESPACE, SERVICE_PORT, TARGET_PORT, cluster_ip, pod_ip,
 };
 use sha2::{Digest, Sha256};
 
@@ -117,6 +117,8 @@ impl Release {
 pub(crate) struct Ruleset {
     pub(crate) cluster: Cluster,
     pub(crate) release: Release,
+    /// Where pods have their addresses (`--cluster-cidr`): others are masqueraded.
+    pub(crate) pods: &'static str,
 }
 
 impl Ruleset {
@@ -171,7 +173,8 @@ impl Ruleset {
         match self.release {
             Release::V1_37 => {
                 rule(&format!(
-                    "services ip daddr @cluster-ips ip saddr != {POD_CIDR} mark set mark or 0x4000 comment \"masquerade clusterIP traffic from outside cluster\""
+                    "services ip daddr @cluster-ips ip saddr != {} mark set mark or 0x4000 comment \"masquerade clusterIP traffic from outside cluster\"",
+                    self.pods
                 ))?;
                 rule(
                     "masquerading mark and 0x4000 != 0 mark set mark xor 0x4000 masquerade fully-random",
@@ -222,8 +225,9 @@ impl Ruleset {
                 write_endpoint_chains(out, service, endpoints)?;
                 writeln!(
                     out,
-                    "add rule {TABLE} {chain} ip daddr {} ip saddr != {POD_CIDR} jump mark-for-masquerade",
-                    cluster_ip(service)
+                    "add rule {TABLE} {chain} ip daddr {} ip saddr != {} jump mark-for-masquerade",
+                    cluster_ip(service),
+                    self.pods
                 )?;
                 let map = numbered(endpoints, |address| {
                     format!("goto {}", endpoint_chain(service, address))
@@ -289,12 +293,14 @@ fn hashed(kind: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use podway_tests_synthetic::POD_CIDR;
+
     use super::*;
 
     fn text(release: Release, write: impl Fn(Ruleset, &mut Vec<u8>) -> io::Result<()>) -> String {
         let cluster = Cluster { services: 2, endpoints: 2 };
         let mut text = Vec::new();
-        write(Ruleset { cluster, release }, &mut text).unwrap();
+        write(Ruleset { cluster, release, pods: POD_CIDR }, &mut text).unwrap();
         String::from_utf8(text).unwrap()
     }
 
