@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `world` | the nodes, one for each way that packets are treated |
 //! | `node` | one node: the pods, and what is programmed |
+//! | `kube_proxy` | the node of the real kube-proxy |
 //! | `serve` | the server |
 //! | `load` | the client, which takes the times |
 //! | `report` | the table, and how the aims stand |
@@ -18,12 +19,14 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::namespace::{self, User};
 
+mod kube_proxy;
 pub(crate) mod load;
 mod node;
 mod report;
 pub(crate) mod serve;
 mod world;
 
+use self::kube_proxy::KubeProxy;
 use self::load::Figures;
 use self::world::World;
 
@@ -59,17 +62,20 @@ pub(crate) enum Way {
     /// To the Service, by Podway's rules.
     Nftables,
     /// To the Service, by rules in the shape of kube-proxy 1.36 and 1.37.
+    KubeProxyShape,
+    /// To the Service, by the rules that the real kube-proxy has left.
     KubeProxy,
 }
 
 impl Way {
     /// Every way, in the order of a round.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Pod,
         Self::PodTracked,
         Self::Ebpf,
         Self::EbpfUntracked,
         Self::Nftables,
+        Self::KubeProxyShape,
         Self::KubeProxy,
     ];
 
@@ -81,7 +87,8 @@ impl Way {
             Self::Ebpf => "podway, eBPF",
             Self::EbpfUntracked => "podway, eBPF, untracked",
             Self::Nftables => "podway, nftables",
-            Self::KubeProxy => "kube-proxy 1.36/1.37 shape",
+            Self::KubeProxyShape => "kube-proxy 1.36/1.37 shape",
+            Self::KubeProxy => "kube-proxy",
         }
     }
 }
@@ -98,17 +105,18 @@ struct Outcome {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let user = namespace::user()?;
     ensure!(user == User::Root, "eBPF programs can be loaded by root only");
+    let kube_proxy = KubeProxy::find();
     let mut outcomes = Vec::new();
     for &services in &args.services {
         eprintln!("{services} Services: starting nodes ...");
-        let world = World::start(services).context("no nodes")?;
+        let world = World::start(services, kube_proxy.as_ref().ok()).context("no nodes")?;
         // Whatever is made on first use is made now.
-        for way in Way::ALL {
+        for way in world.ways() {
             world.measure(way, load::Amount { count: 10, bulk_ms: 10 })?;
         }
         let amount = load::Amount { count: args.count, bulk_ms: args.bulk_ms };
         let mut rounds: Vec<(Way, Vec<Figures>)> =
-            Way::ALL.iter().map(|way| (*way, Vec::new())).collect();
+            world.ways().map(|way| (way, Vec::new())).collect();
         for round in 1..=args.rounds {
             eprintln!("{services} Services: round {round} of {} ...", args.rounds);
             for (way, figures) in &mut rounds {
@@ -119,7 +127,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         outcomes.push(Outcome { services, rounds });
     }
     let mut out = io::stdout().lock();
-    report::print(&mut out, args, &outcomes)?;
+    report::print(&mut out, args, &outcomes, &about(&kube_proxy))?;
     out.flush()?;
     Ok(())
+}
+
+/// What has to be known of the real kube-proxy: how it was measured, or why it was not.
+fn about(kube_proxy: &Result<KubeProxy>) -> String {
+    match kube_proxy {
+        Ok(found) => format!(
+            "kube-proxy is that of {}, in nftables mode: it, and the API server that it followed, had \
+             ended before, and its rules were left.",
+            found.version
+        ),
+        Err(error) => format!(
+            "The real kube-proxy was left out ({error:#}); `cargo xtask peers` builds all that it takes."
+        ),
+    }
 }

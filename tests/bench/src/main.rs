@@ -47,7 +47,7 @@ enum Benchmark {
     Dns(dns::Args),
     /// Queries that a pod loses when the daemon of its node is killed, or restarted.
     Failover(failover::Args),
-    /// Connections, requests, bulk and datagrams to a Service: eBPF, nftables, kube-proxy's shape, and
+    /// Connections, requests, bulk and datagrams to a Service: eBPF, nftables, kube-proxy, and
     /// straight to the pod; needs root.
     Datapath(datapath::Args),
     /// The client of `datapath`; runs in a pod.

@@ -17,9 +17,9 @@ const PROGRAMS: &str = "/var/tmp";
 
 /// The two pods, both on the only node.
 const PODS: &str = "{apiVersion: v1, kind: Pod, metadata: {name: client}, \
-    spec: {nodeName: node-1, containers: [{name: main}]}}\n---\n\
+    spec: {nodeName: node-1, containers: [{name: main, image: lab}]}}\n---\n\
     {apiVersion: v1, kind: Pod, metadata: {name: server}, \
-    spec: {nodeName: node-1, containers: [{name: main}]}}\n";
+    spec: {nodeName: node-1, containers: [{name: main, image: lab}]}}\n";
 
 /// Ports of the servers: the one that shares the client's processor, and the other.
 pub(super) const PORTS: [u16; 2] = [9000, 9001];
@@ -76,25 +76,7 @@ impl Node {
             put(format!("bench-{service}.json"), cluster.service_manifest(service))?;
             put(format!("bench-{service}-x.json"), cluster.slice_manifest(service, 0))?;
         }
-        let [near, far] = SERVICE_PORTS;
-        let port = |name: &str, protocol: &str, port: u16| {
-            format!("{{name: {name}, protocol: {protocol}, port: {port}}}")
-        };
-        let ports = |near: u16, far: u16| {
-            let ports =
-                [port("tcp", "TCP", near), port("udp", "UDP", near), port("far", "TCP", far)];
-            ports.join(", ")
-        };
-        self.lab.apply(&format!(
-            "{{apiVersion: v1, kind: Service, metadata: {{name: used}}, \
-             spec: {{clusterIP: {SERVICE}, ports: [{}]}}}}\n---\n\
-             {{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, \
-             metadata: {{name: used-x, labels: {{kubernetes.io/service-name: used}}}}, \
-             ports: [{}], endpoints: [{{addresses: [{}], conditions: {{ready: true}}}}]}}\n",
-            ports(near, far),
-            ports(PORTS[0], PORTS[1]),
-            self.server,
-        ))?;
+        self.lab.apply(&used(self.server))?;
         let last = cluster_ip(cluster.services - 1).to_string();
         let planned = |plan: &str| {
             plan.contains(&format!("{}:{}", self.server, PORTS[1])) && has_address(plan, &last)
@@ -122,6 +104,25 @@ impl Node {
         let url = format!("http://127.0.0.1:10249{path}");
         self.lab.exec(&Place::node(1), &["curl", "-gsSf", "--max-time", "20", &url])?.checked()
     }
+}
+
+/// Manifests of the Service that is used, with the pod `server` as its endpoint.
+pub(super) fn used(server: IpAddr) -> String {
+    let ports = |[near, far]: [u16; 2]| {
+        let port = |name: &str, protocol: &str, port: u16| {
+            format!("{{name: {name}, protocol: {protocol}, port: {port}}}")
+        };
+        [port("tcp", "TCP", near), port("udp", "UDP", near), port("far", "TCP", far)].join(", ")
+    };
+    format!(
+        "{{apiVersion: v1, kind: Service, metadata: {{name: used}}, \
+         spec: {{clusterIP: {SERVICE}, ports: [{}]}}}}\n---\n\
+         {{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, \
+         metadata: {{name: used-x, labels: {{kubernetes.io/service-name: used}}}}, \
+         ports: [{}], endpoints: [{{addresses: [{server}], conditions: {{ready: true}}}}]}}\n",
+        ports(SERVICE_PORTS),
+        ports(PORTS),
+    )
 }
 
 /// Whether a frontend of `plan` is at `address`.

@@ -73,6 +73,11 @@ impl Spread {
 }
 
 impl Outcome {
+    /// The ways that were measured.
+    fn ways(&self) -> impl Iterator<Item = Way> {
+        self.rounds.iter().map(|(way, _)| *way)
+    }
+
     fn spread(&self, way: Way, column: usize) -> Spread {
         let figures = self.rounds.iter().find(|(one, _)| *one == way).map(|(_, figures)| figures);
         let value = COLUMNS.get(column).map(|column| column.value);
@@ -81,13 +86,18 @@ impl Outcome {
     }
 }
 
-/// Prints the table and how the aims stand.
-pub(super) fn print(out: &mut impl Write, args: &Args, outcomes: &[Outcome]) -> io::Result<()> {
+/// Prints the table, a line `about` the real kube-proxy, and how the aims stand.
+pub(super) fn print(
+    out: &mut impl Write,
+    args: &Args,
+    outcomes: &[Outcome],
+    about: &str,
+) -> io::Result<()> {
     let kernel = fs::read_to_string(KERNEL_RELEASE)?;
     let headings = ["Services", "way"].into_iter().chain(COLUMNS.map(|column| column.heading));
     let mut table = table::with(headings.map(str::to_owned).collect());
     for outcome in outcomes {
-        for way in Way::ALL {
+        for way in outcome.ways() {
             let mut row = vec![outcome.services.to_string(), way.name().to_owned()];
             for (place, column) in COLUMNS.iter().enumerate() {
                 let Spread { middle, least, most } = outcome.spread(way, place);
@@ -101,7 +111,7 @@ pub(super) fn print(out: &mut impl Write, args: &Args, outcomes: &[Outcome]) -> 
     writeln!(
         out,
         "Medians of {} rounds (lowest - highest), each the median of {} connections and {} requests \
-         and datagrams. Client and server share a processor, but for bulk.\n",
+         and datagrams. Client and server share a processor, but for bulk.\n\n{about}\n",
         args.rounds,
         args.count,
         args.count * 10
@@ -136,7 +146,8 @@ fn aims(outcome: &Outcome) -> Vec<String> {
         outcome.services,
         (untracked - spread(Way::Ebpf, CONNECT).middle) / 1e3
     ));
-    for way in [Way::Nftables, Way::KubeProxy] {
+    let by_rules = [Way::Nftables, Way::KubeProxyShape, Way::KubeProxy];
+    for way in outcome.ways().filter(|way| by_rules.contains(way)) {
         let ratio = spread(way, CONNECT).middle / spread(Way::Ebpf, CONNECT).middle;
         lines.push(format!(
             "{} Services: a connect by {} takes {ratio:.2} times as long as by eBPF",
@@ -150,8 +161,10 @@ fn aims(outcome: &Outcome) -> Vec<String> {
 /// Whether a connect takes the same at the first and at the last size.
 fn flat(outcomes: &[Outcome]) -> Vec<String> {
     let [first, .., last] = outcomes else { return Vec::new() };
-    [Way::Ebpf, Way::EbpfUntracked, Way::Nftables, Way::KubeProxy]
-        .into_iter()
+    let to_service = |way: &Way| !matches!(way, Way::Pod | Way::PodTracked);
+    first
+        .ways()
+        .filter(to_service)
         .map(|way| {
             let times = last.spread(way, CONNECT).middle / first.spread(way, CONNECT).middle;
             let (few, many) = (first.services, last.services);
@@ -190,30 +203,47 @@ mod tests {
         }
     }
 
-    fn outcome(services: u32, connects: [u64; 6]) -> Outcome {
-        let rounds = |ns: u64| vec![figures(ns + 100), figures(ns), figures(ns - 100)];
-        let rounds = Way::ALL.into_iter().zip(connects.map(rounds)).collect();
+    fn outcome(services: u32, connects: &[u64]) -> Outcome {
+        let rounds = |ns: &u64| vec![figures(ns + 100), figures(*ns), figures(ns - 100)];
+        let rounds = Way::ALL.into_iter().zip(connects.iter().map(rounds)).collect();
         Outcome { services, rounds }
+    }
+
+    fn printed(outcomes: &[Outcome], about: &str) -> String {
+        let args = Args { services: vec![10, 20], rounds: 3, count: 10, bulk_ms: 10 };
+        let mut text = Vec::new();
+        print(&mut text, &args, outcomes, about).expect("text");
+        String::from_utf8(text).expect("text")
     }
 
     #[test]
     fn table_has_medians_with_their_ends_and_aims_are_judged() {
-        let args = Args { services: vec![10, 20], rounds: 3, count: 10, bulk_ms: 10 };
-        let few = outcome(10, [9_000, 10_000, 10_500, 9_500, 15_000, 16_000]);
-        let many = outcome(20, [9_000, 10_000, 12_000, 9_500, 15_000, 32_000]);
-        let mut text = Vec::new();
-        print(&mut text, &args, &[few, many]).expect("text");
-        let text = String::from_utf8(text).expect("text");
+        let few = outcome(10, &[9_000, 10_000, 10_500, 9_500, 15_000, 16_000, 21_000]);
+        let many = outcome(20, &[9_000, 10_000, 12_000, 9_500, 15_000, 32_000, 31_500]);
+        let text = printed(&[few, many], "");
         for part in [
             "10.5 us (10.4 us - 10.6 us)",
             "200000 (200000 - 200000)",
             "10.0 Gbit/s",
             "10 Services: a connect by eBPF takes +0.50 us beside one to the pod (aim: 1 us): yes",
             "10 Services: without tracking a connect by eBPF takes -1.00 us",
+            "10 Services: a connect by kube-proxy takes 2.00 times as long as by eBPF",
             "20 Services: a connect by eBPF takes +2.00 us beside one to the pod (aim: 1 us): no",
             "kube-proxy 1.36/1.37 shape: a connect takes 2.00 times as long with 20 as with 10",
+            "kube-proxy: a connect takes 1.50 times as long with 20 as with 10",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn way_that_was_left_out_has_no_figures_and_the_reason_is_told() {
+        let few = outcome(10, &[9_000, 10_000, 10_500, 9_500, 15_000, 16_000]);
+        let many = outcome(20, &[9_000, 10_000, 12_000, 9_500, 15_000, 32_000]);
+        let text = printed(&[few, many], "The real kube-proxy was left out.");
+        assert!(text.contains("\nThe real kube-proxy was left out.\n"), "{text}");
+        for part in ["| kube-proxy ", "by kube-proxy takes", "kube-proxy: a connect"] {
+            assert!(!text.contains(part), "{part} is in\n{text}");
         }
     }
 }

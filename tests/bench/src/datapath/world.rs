@@ -8,6 +8,7 @@ use podway_tests_lab::{Builder, CLUSTER_CIDRS, Lab, Place};
 use podway_tests_synthetic::Cluster;
 
 use super::Way;
+use super::kube_proxy::KubeProxy;
 use super::load::{Amount, Figures};
 use super::node::{Node, PORTS, PROCESSORS, Program, SERVICE, SERVICE_PORTS};
 use crate::program::shape::{Release, Ruleset};
@@ -18,26 +19,31 @@ pub(super) struct World {
     ebpf: Node,
     untracked: Node,
     nftables: Node,
-    kube_proxy: Node,
+    shape: Node,
+    /// Absent where the real one is not built.
+    kube_proxy: Option<Node>,
     program: Program,
 }
 
 impl World {
-    /// Starts the nodes with `services` Services beside the one that is used.
-    pub(super) fn start(services: u32) -> Result<Self> {
+    /// Starts the nodes with `services` Services beside the one that is used, and one for the real
+    /// kube-proxy if there is any.
+    pub(super) fn start(services: u32, kube_proxy: Option<&KubeProxy>) -> Result<Self> {
         let program = Program::copy()?;
         let cluster = Cluster { services, endpoints: 1 };
         let node = |builder: Builder| Node::start(builder, &program);
+        // First: it is the one that has work of its own until it is ready.
+        let kube_proxy = kube_proxy.map(|one| one.node(cluster, &program)).transpose()?;
         let plain = node(Lab::builder().nftables().without_podway())?;
-        let kube_proxy = node(Lab::builder().nftables().without_podway())?;
-        kube_proxy.load(&ruleset(cluster, kube_proxy.server)?)?;
+        let shape = node(Lab::builder().nftables().without_podway())?;
+        shape.load(&ruleset(cluster, shape.server)?)?;
         let ebpf = node(Lab::builder().ebpf())?;
         ebpf.apply(cluster)?;
         let untracked = node(Lab::builder().ebpf().podway_argument("--conntrack-bypass"))?;
         untracked.apply(cluster)?;
         let nftables = node(Lab::builder().nftables())?;
         nftables.apply(cluster)?;
-        Ok(Self { plain, ebpf, untracked, nftables, kube_proxy, program })
+        Ok(Self { plain, ebpf, untracked, nftables, shape, kube_proxy, program })
     }
 
     /// Measures one way.
@@ -49,7 +55,10 @@ impl World {
             Way::Ebpf => (&self.ebpf, service, SERVICE_PORTS),
             Way::EbpfUntracked => (&self.untracked, service, SERVICE_PORTS),
             Way::Nftables => (&self.nftables, service, SERVICE_PORTS),
-            Way::KubeProxy => (&self.kube_proxy, service, SERVICE_PORTS),
+            Way::KubeProxyShape => (&self.shape, service, SERVICE_PORTS),
+            Way::KubeProxy => {
+                (self.kube_proxy.as_ref().context("no such node")?, service, SERVICE_PORTS)
+            }
         };
         let [near, far] = ports.map(|port| SocketAddr::new(address, port).to_string());
         let (count, bulk_ms) = (amount.count.to_string(), amount.bulk_ms.to_string());
@@ -72,7 +81,13 @@ impl World {
         Ok(serde_json::from_str(&text.with_context(|| way.name())?)?)
     }
 
-    /// Makes sure that what was measured as eBPF was eBPF, and tracked or not as the way says.
+    /// The ways that there are, in the order of a round.
+    pub(super) fn ways(&self) -> impl Iterator<Item = Way> {
+        Way::ALL.into_iter().filter(|way| *way != Way::KubeProxy || self.kube_proxy.is_some())
+    }
+
+    /// Makes sure that what was measured as eBPF was eBPF, and tracked or not as the way says, and
+    /// that rules were met where they are what is measured.
     pub(super) fn check_carried(&self) -> Result<()> {
         for node in [&self.ebpf, &self.untracked] {
             let metrics = node.ask("/metrics")?;
@@ -88,6 +103,10 @@ impl World {
         ensure!(tracked > 0, "no connection was tracked");
         let tracked = self.untracked.flows_to(&self.untracked.server.to_string())?;
         ensure!(tracked == 0, "{tracked} connections were tracked");
+        for node in [&self.nftables, &self.shape].into_iter().chain(&self.kube_proxy) {
+            let flows = node.flows_to(SERVICE)?;
+            ensure!(flows > 0, "no flow met the rules");
+        }
         Ok(())
     }
 }

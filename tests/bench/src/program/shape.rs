@@ -10,9 +10,7 @@ use std::io::{self, Write};
 
 use clap::ValueEnum;
 use data_encoding::BASE32;
-use podway_tests_synthetic::{
-    Cluster, NAMESPACE, SERVICE_PORT, TARGET_PORT, cluster_ip, pod_ip,
-};
+use podway_tests_synthetic::{Cluster, NAMESPACE, SERVICE_PORT, TARGET_PORT, cluster_ip, pod_ip};
 use sha2::{Digest, Sha256};
 
 /// The table, as `nft` commands name it.
