@@ -26,6 +26,9 @@ const DATA_VALUE: u16 = 1;
 const EXPRESSION_DATA: u16 = 2;
 const COUNTER_PACKETS: u16 = 2;
 
+/// `NFTA_SET_COUNT`.
+const SET_COUNT: u16 = 20;
+
 /// The attributes of a message or attribute: type and value.
 pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     /// `NLA_TYPE_MASK`: the two high bits are flags.
@@ -45,6 +48,12 @@ pub(crate) fn elements(payload: &[u8]) -> Vec<Vec<u8>> {
     let content = payload.get(FAMILY_HEADER_BYTES..).unwrap_or_default();
     let lists = attributes(content).filter(|(kind, _)| *kind == LIST_ELEMENTS);
     lists.flat_map(|(_, list)| attributes(list)).map(|(_, element)| element.to_vec()).collect()
+}
+
+/// How many elements a set has, as a message about it says; older kernels leave that out.
+pub(crate) fn set_count(payload: &[u8]) -> Option<u32> {
+    let content = payload.get(FAMILY_HEADER_BYTES..)?;
+    Some(u32::from_be_bytes(*attribute(content, SET_COUNT)?.first_chunk()?))
 }
 
 /// The client that an element of the map of learned clients stands for.

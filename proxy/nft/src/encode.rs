@@ -16,7 +16,7 @@ use netlink_bindings::nftables::{
 };
 use podway_proxy_plan::plan::Family;
 
-pub(crate) use self::request::{get_elements, get_frontend, get_generation};
+pub(crate) use self::request::{get_elements, get_frontend, get_generation, get_set};
 use crate::element::Element;
 use crate::names::{ChainName, SetName, TABLE};
 use crate::ruleset::{Chain, Hook, HookKind, HookPoint, Part, Set, SetKind, Table};

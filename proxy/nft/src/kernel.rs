@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::decode;
 use crate::element::{Element, Learned};
-use crate::encode::{Batch, Message, get_elements, get_frontend};
+use crate::encode::{Batch, Message, get_elements, get_frontend, get_set};
 use crate::names::{SetName, TABLE};
 use crate::program::Affinities;
 use crate::socket::{Acknowledgement, NLMSG_DONE, NLMSG_ERROR, NetfilterSocket, messages};
@@ -205,6 +205,27 @@ impl Kernel {
         Ok(elements.iter().filter_map(|element| decode::learned(family, element)).collect())
     }
 
+    /// How many pods are remembered whose packets rules translate; `None` where there is no such set,
+    /// and with a kernel that does not tell: to read them all could take it half a minute.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`]: the kernel could not be asked.
+    pub fn translated_clients(&self, family: Family) -> Result<Option<u32>, BackendError> {
+        let request = get_set(family, SetName::TranslatedClients);
+        let bytes = request.len();
+        let unavailable = |source| BackendError::Unavailable { family, bytes, source };
+        let datagram = self.request(&request).map_err(unavailable)?;
+        for message in messages(&datagram) {
+            if message.kind == NLMSG_ERROR {
+                return absent(message.payload).map_err(unavailable).map(|()| None);
+            }
+            if let Some(count) = decode::set_count(message.payload) {
+                return Ok(Some(count));
+            }
+        }
+        Ok(None)
+    }
+
     /// Packets that met each frontend of a counted set.
     ///
     /// # Errors
@@ -230,14 +251,7 @@ impl Kernel {
         let datagram = self.request(&request).map_err(unavailable)?;
         for message in messages(&datagram) {
             if message.kind == NLMSG_ERROR {
-                let error = Acknowledgement::read(message.payload)
-                    .and_then(|acknowledgement| acknowledgement.error);
-                return match error {
-                    Some(error) if error.kind() != io::ErrorKind::NotFound => {
-                        Err(unavailable(error))
-                    }
-                    Some(_) | None => Ok(None),
-                };
+                return absent(message.payload).map_err(unavailable).map(|()| None);
             }
             let elements = decode::elements(message.payload);
             let counted = elements.iter().find_map(|element| decode::counted(family, element));
@@ -261,13 +275,7 @@ impl Kernel {
                 match message.kind {
                     NLMSG_DONE => return Ok(elements),
                     NLMSG_ERROR => {
-                        let error = Acknowledgement::read(message.payload)
-                            .and_then(|acknowledgement| acknowledgement.error);
-                        return match error {
-                            Some(error) if error.kind() == io::ErrorKind::NotFound => Ok(elements),
-                            Some(error) => Err(unavailable(error)),
-                            None => Ok(elements),
-                        };
+                        return absent(message.payload).map_err(unavailable).map(|()| elements);
                     }
                     _ => elements.extend(decode::elements(message.payload)),
                 }
@@ -370,5 +378,13 @@ impl Kernel {
                 }
             }
         }
+    }
+}
+
+/// Takes an acknowledgement that says that something is not there, and no other error.
+fn absent(acknowledgement: &[u8]) -> io::Result<()> {
+    match Acknowledgement::read(acknowledgement).and_then(|read| read.error) {
+        Some(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Some(_) | None => Ok(()),
     }
 }

@@ -20,7 +20,7 @@ use self::programmed::Programmed;
 use crate::element::Element;
 use crate::names::SetName;
 use crate::schema;
-pub use crate::schema::{Options, REMEMBERED};
+pub use crate::schema::{MAX_TRANSLATED_CLIENTS, Options, REMEMBERED};
 use crate::transaction::{self, Change, Transaction};
 
 /// What is in the kernel, as far as it was told.

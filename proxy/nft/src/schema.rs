@@ -24,7 +24,7 @@ use podway_proxy_plan::policy::{
     ConntrackBypass, DeadTcp, NodeLocalDns, PodDetection, Policy, UnknownPorts,
 };
 
-pub use self::bypass::REMEMBERED;
+pub use self::bypass::{MAX_TRANSLATED_CLIENTS, REMEMBERED};
 pub use self::node_local::NodeLocal;
 use crate::hashing;
 use crate::names::{Bank, ChainName, SetName, SizeClass};

@@ -57,6 +57,13 @@ pub(crate) trait Dataplane {
         verdict: Verdict,
         key: &FrontendKey,
     ) -> Result<Option<u64>, Self::Error>;
+
+    /// How many pods of `family` are kept tracked because rules translate what they send; `None` where
+    /// none go untracked, and with a kernel that does not tell.
+    ///
+    /// # Errors
+    /// The kernel could not be asked.
+    fn translated_clients(&self, family: Family) -> Result<Option<u32>, Self::Error>;
 }
 
 /// The kernel's nftables.
@@ -121,5 +128,9 @@ impl Dataplane for Nftables {
         key: &FrontendKey,
     ) -> Result<Option<u64>, BackendError> {
         self.kernel.counted_at(verdict.set(), key)
+    }
+
+    fn translated_clients(&self, family: Family) -> Result<Option<u32>, BackendError> {
+        self.kernel.translated_clients(family)
     }
 }

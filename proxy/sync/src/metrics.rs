@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use podway_proxy_nft::program::MAX_TRANSLATED_CLIENTS;
 use podway_proxy_nft::transaction::{Change, Transaction};
 use podway_proxy_plan::plan::Family;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -37,6 +38,7 @@ pub struct Metrics {
     endpoints: Gauge,
     conflicts: Gauge,
     no_local_endpoints: Labeled<PolicyLabel, Gauge>,
+    translated_clients: Labeled<FamilyLabel, Gauge>,
     programming: Labeled<FamilyLabel, Histogram, fn() -> Histogram>,
     services_pending: Gauge,
     slices_pending: Gauge,
@@ -105,6 +107,7 @@ impl Default for Metrics {
             endpoints: Gauge::default(),
             conflicts: Gauge::default(),
             no_local_endpoints: Labeled::default(),
+            translated_clients: Labeled::default(),
             programming: Labeled::new_with_constructor(programming_latencies),
             services_pending: Gauge::default(),
             slices_pending: Gauge::default(),
@@ -134,6 +137,22 @@ impl Metrics {
         self.register_kube_proxy(registry);
         self.register_own(registry);
         self.register_flows(registry);
+        self.register_bypass(registry);
+    }
+
+    fn register_bypass(&self, registry: &mut Registry) {
+        registry.register(
+            "podway_bypass_translated_clients",
+            "Pods that --conntrack-bypass keeps tracked because rules translate what they send",
+            self.translated_clients.clone(),
+        );
+        let limit = Gauge::<i64>::default();
+        limit.set(MAX_TRANSLATED_CLIENTS.into());
+        registry.register(
+            "podway_bypass_translated_clients_limit",
+            "Most of them in a family; what rules translate for a pod that finds no room fails",
+            limit,
+        );
     }
 
     fn register_flows(&self, registry: &mut Registry) {
@@ -311,6 +330,18 @@ impl Metrics {
             (&self.conflicts, conflicts),
         ] {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// So many pods of `family` are kept tracked because rules translate what they send, if that is
+    /// known.
+    pub(crate) fn translated(&self, family: Family, clients: Option<u32>) {
+        let label = FamilyLabel::new(family);
+        match clients {
+            Some(clients) => {
+                self.translated_clients.get_or_create(&label).set(clients.into());
+            }
+            None => drop(self.translated_clients.remove(&label)),
         }
     }
 

@@ -16,7 +16,7 @@ use podway_proxy_nft::element::Element;
 use podway_proxy_nft::kernel::{BackendError, Kernel};
 use podway_proxy_nft::monitor::{Alone, Monitor};
 use podway_proxy_nft::names::SetName;
-use podway_proxy_nft::program::{Options, Program};
+use podway_proxy_nft::program::{MAX_TRANSLATED_CLIENTS, Options, Program, REMEMBERED};
 use podway_proxy_nft::schema::NodeLocal;
 use podway_proxy_nft::transaction::Transaction;
 use podway_proxy_plan::interface::InterfaceName;
@@ -203,6 +203,34 @@ fn refusals_are_counted_at_their_frontend() {
     assert_eq!(packets(&FrontendKey { address: "10.96.9.9".parse().unwrap(), ..one }), None);
     let six = FrontendKey { address: "fd00:96::1".parse().unwrap(), ..one };
     assert_eq!(packets(&six), None);
+}
+
+#[test]
+fn pods_that_rules_translate_are_counted_where_the_kernel_tells_their_number() {
+    if !isolated("pods_that_rules_translate_are_counted_where_the_kernel_tells_their_number") {
+        return;
+    }
+    let mut node = Node::new();
+    let counted = |node: &Node| Family::ALL.map(|one| node.kernel.translated_clients(one).unwrap());
+    assert_eq!(counted(&node), [None, None], "without a table");
+    let choose = |node: &mut Node, bypass| {
+        let cluster_cidrs = vec![POD_CIDR.parse().unwrap()];
+        node.program.set_options(Options { cluster_cidrs, bypass, ..Options::default() });
+        node.write_everything();
+    };
+    choose(&mut node, ConntrackBypass::Off);
+    assert_eq!(counted(&node), [None, None], "without the set");
+    choose(&mut node, ConntrackBypass::On);
+    assert!(list(Family::Ip).contains(&format!("size {MAX_TRANSLATED_CLIENTS}\n")));
+    let [before, six] = counted(&node);
+    assert_eq!(six, None, "no pods of this family");
+    // Older kernels do not tell.
+    assert!(before.is_none_or(|clients| clients == 0), "{before:?}");
+    let clients = [pod_ip(0, 0, 0), pod_ip(0, 1, 0), pod_ip(1, 0, 0)];
+    let timeout_ms = u64::from(REMEMBERED) * 1_000;
+    let clients = clients.map(|address| Element::TranslatedClient { address, timeout_ms });
+    node.kernel.renew(Family::Ip, &clients).unwrap();
+    assert_eq!(counted(&node)[0], before.map(|_| 3));
 }
 
 #[test]

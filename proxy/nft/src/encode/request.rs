@@ -1,6 +1,6 @@
 //! Requests that read.
 
-use netlink_bindings::nftables::{Nfgenmsg, PushSetelemListAttrs};
+use netlink_bindings::nftables::{Nfgenmsg, PushSetAttrs, PushSetelemListAttrs};
 use podway_proxy_plan::plan::{Family, FrontendKey};
 
 use crate::encode::{NLM_F_REQUEST, SUBSYSTEM, element, family_number};
@@ -11,6 +11,15 @@ const NLM_F_DUMP: u16 = 0x300;
 /// A request for the kernel's count of commits (`NFT_MSG_GETGEN`).
 pub(crate) fn get_generation() -> Vec<u8> {
     request(16, 0, 0, |_| {})
+}
+
+/// A request for what a set is, without its elements (`NFT_MSG_GETSET`).
+pub(crate) fn get_set(family: Family, set: SetName) -> Vec<u8> {
+    request(10, 0, family_number(family), |bytes| {
+        PushSetAttrs::new(bytes)
+            .push_table_bytes(TABLE.as_bytes())
+            .push_name_bytes(set.to_string().as_bytes());
+    })
 }
 
 /// A request for all elements of a set (`NFT_MSG_GETSETELEM`).

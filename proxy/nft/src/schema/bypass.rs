@@ -24,9 +24,11 @@ pub const REMEMBERED: u32 = 6 * 24 * 60 * 60;
 
 /// Most pods that are remembered: of this node, and of others that use its node ports.
 ///
-/// One that finds no room gets no replies to what is translated, so there is more of it than a cluster
-/// has pods in use with one node.
-const MAX_CLIENTS: u32 = 1 << 17;
+/// Replies to one that finds no room go untracked and so arrive untranslated: what rules translate for
+/// it fails, everything else goes on, and those that were there before it stay. So there is more room
+/// than a cluster has pods in use with one node; a pod that is seen no more leaves after
+/// [`REMEMBERED`], and `/metrics` tells how many there are where the kernel does.
+pub const MAX_TRANSLATED_CLIENTS: u32 = 1 << 17;
 
 /// Just before SNAT, so that the source is the client.
 const CLIENT_PRIORITY: i32 = SNAT_PRIORITY - 10;
@@ -40,7 +42,7 @@ pub(super) fn sets() -> [Set; 2] {
         Set {
             name: SetName::TranslatedClients,
             key: Key::Source,
-            kind: SetKind::Seen { size: MAX_CLIENTS },
+            kind: SetKind::Seen { size: MAX_TRANSLATED_CLIENTS },
         },
     ]
 }

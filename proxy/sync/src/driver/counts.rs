@@ -57,11 +57,12 @@ impl<D: Dataplane> Driver<D> {
         }
     }
 
-    /// Tells what was refused so far.
+    /// Tells what was refused so far, and measures what else the kernel counts.
     pub(super) fn tell_refusals(&mut self, reply: oneshot::Sender<Vec<Refused>>) {
         for family in Family::ALL {
             if self.engine.is_in_step(family) {
                 self.read_all(family);
+                self.count_translated(family);
             }
         }
         if reply.send(self.refusals.all()).is_err() {
@@ -90,6 +91,17 @@ impl<D: Dataplane> Driver<D> {
                     "refused packets cannot be counted"
                 ),
             }
+        }
+    }
+
+    fn count_translated(&self, family: Family) {
+        match self.dataplane.translated_clients(family) {
+            Ok(clients) => self.metrics.translated(family, clients),
+            Err(error) => debug!(
+                family = label(family),
+                error = %Chain(&error),
+                "pods that rules translate cannot be counted"
+            ),
         }
     }
 

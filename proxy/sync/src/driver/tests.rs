@@ -31,6 +31,8 @@ struct Fake {
     deaf: Arc<AtomicU32>,
     /// What every refused frontend has counted.
     counted: Arc<Mutex<Vec<(FrontendKey, u64)>>>,
+    /// How many pods of each family rules translate.
+    translated: Arc<Mutex<PerFamily<Option<u32>>>>,
     lacks_ip6: bool,
 }
 
@@ -107,6 +109,10 @@ impl Dataplane for Fake {
     ) -> Result<Option<u64>, FakeError> {
         let counted = self.counted(Family::of(key.address), verdict)?;
         Ok(counted.iter().find(|(found, _)| found == key).map(|(_, packets)| *packets))
+    }
+
+    fn translated_clients(&self, family: Family) -> Result<Option<u32>, FakeError> {
+        Ok(*self.translated.lock().unwrap().of(family))
     }
 }
 
@@ -390,6 +396,29 @@ async fn refusals_are_read_before_their_element_goes_and_told_on_demand() {
     bench.tell(Event::Touched(touch)).await;
     count(&bench, 5);
     assert_eq!(told(&bench).await, web(18));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_rules_translate_are_counted_on_demand_beside_their_limit() {
+    let mut bench = Bench::start(Fake::default());
+    bench.publish(vec![service(1, Stack::V4)]).await;
+    let counted = async |bench: &Bench, clients| {
+        *bench.fake.translated.lock().unwrap().of_mut(Family::Ip) = clients;
+        let (reply, refusals) = oneshot::channel();
+        bench.tell(Event::Refusals(reply)).await;
+        assert_eq!(refusals.await.unwrap(), []);
+    };
+    for clients in [0, 3] {
+        counted(&bench, Some(clients)).await;
+        let told = format!("podway_bypass_translated_clients{{ip_family=\"IPv4\"}} {clients}");
+        bench.assert_metric(&told);
+    }
+    bench.assert_metric("podway_bypass_translated_clients_limit 131072");
+    let unknown = "podway_bypass_translated_clients{ip_family=\"IPv6\"}";
+    assert!(!bench.exposition().contains(unknown), "nobody knows");
+    // Switched off.
+    counted(&bench, None).await;
+    assert!(!bench.exposition().contains("podway_bypass_translated_clients{"));
 }
 
 #[tokio::test(start_paused = true)]
