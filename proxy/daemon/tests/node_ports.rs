@@ -11,6 +11,7 @@ mod node;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
+use std::time::Duration;
 
 use node::{Node, PATIENCE, wait_for};
 use podway_tests_netns::isolated;
@@ -237,7 +238,8 @@ fn udp_client(to: &str) -> UdpSocket {
     let any = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
     let socket = UdpSocket::bind(any).unwrap();
     socket.connect(to).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Whoever loses a datagram asks again.
+    socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     socket
 }
 

@@ -242,7 +242,7 @@ mod tests {
         let many = outcome(20, &[9_000, 10_000, 12_000, 9_500, 15_000, 32_000]);
         let text = printed(&[few, many], "The real kube-proxy was left out.");
         assert!(text.contains("\nThe real kube-proxy was left out.\n"), "{text}");
-        for part in ["| kube-proxy ", "by kube-proxy takes", "kube-proxy: a connect"] {
+        for part in ["| kube-proxy  ", "by kube-proxy takes", "kube-proxy: a connect"] {
             assert!(!text.contains(part), "{part} is in\n{text}");
         }
     }
