@@ -11,6 +11,10 @@ const BENCH: &str = env!("CARGO_BIN_EXE_podway-tests-bench");
 /// Builds the daemon that lies beside the benchmark: a stale one would be measured otherwise.
 fn build_daemon() {
     let folder = Path::new(BENCH).parent().unwrap();
+    // Whoever names it has just built it.
+    if std::env::var_os("PODWAY_BIN").is_some_and(|named| *named == *folder.join("podway")) {
+        return;
+    }
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--package", "podway-proxy-daemon", "--target-dir"]);
     cargo.arg(folder.parent().unwrap());
@@ -68,8 +72,10 @@ fn datapath_measures_every_way_and_prints_one_table() {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}\n{text}\n{errors}", output.status);
+    // The real kube-proxy is measured where it is built, and named where it is not.
+    let ways = if text.contains("The real kube-proxy was left out") { 6 } else { 7 };
     for size in ["| 2 ", "| 3 "] {
-        assert_eq!(text.lines().filter(|line| line.starts_with(size)).count(), 6, "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with(size)).count(), ways, "{text}");
     }
     assert!(text.contains("3 Services: a connect by eBPF takes"), "{text}");
 }
