@@ -27,8 +27,11 @@ use crate::refusals::{Refusals, Refused};
 use crate::tally::{Counting, ObjectChanges};
 
 mod counts;
+mod plans;
 #[cfg(test)]
 mod tests;
+
+pub use self::plans::Plans;
 
 /// Something that happened besides a new snapshot.
 #[derive(Debug)]
@@ -62,15 +65,6 @@ pub(crate) struct Touch {
     pub(crate) families: Vec<Family>,
     /// What is known about who did it.
     pub(crate) by: String,
-}
-
-/// What is planned.
-#[derive(Debug, Clone, Default)]
-pub struct Plans {
-    /// The plan of every Service that has one, ordered by name.
-    pub services: Vec<Arc<ServicePlan>>,
-    /// One line for each frontend that a Service port wants and does not get.
-    pub conflicts: Vec<String>,
 }
 
 /// What the loop works with.
@@ -250,25 +244,6 @@ impl<D: Dataplane> Driver<D> {
                     "table podway was changed by another process; it is being put back"
                 );
             }
-        }
-    }
-
-    fn answer(&self, reply: oneshot::Sender<Plans>) {
-        let planner = self.engine.planner();
-        let plans = Plans {
-            services: planner.plans().map(Arc::clone).collect(),
-            conflicts: planner.conflicts().map(|conflict| conflict.to_string()).collect(),
-        };
-        if reply.send(plans).is_err() {
-            debug!("whoever asked for the plan is gone");
-        }
-    }
-
-    fn answer_at(&self, key: FrontendKey, reply: oneshot::Sender<Option<Arc<ServicePlan>>>) {
-        let planner = self.engine.planner();
-        let plan = planner.owner(key).and_then(|service| planner.plan(service)).map(Arc::clone);
-        if reply.send(plan).is_err() {
-            debug!("whoever asked for the plan is gone");
         }
     }
 
