@@ -211,19 +211,7 @@ impl Kernel {
     /// # Errors
     /// [`BackendError::Unavailable`]: the kernel could not be asked.
     pub fn translated_clients(&self, family: Family) -> Result<Option<u32>, BackendError> {
-        let request = get_set(family, SetName::TranslatedClients);
-        let bytes = request.len();
-        let unavailable = |source| BackendError::Unavailable { family, bytes, source };
-        let datagram = self.request(&request).map_err(unavailable)?;
-        for message in messages(&datagram) {
-            if message.kind == NLMSG_ERROR {
-                return absent(message.payload).map_err(unavailable).map(|()| None);
-            }
-            if let Some(count) = decode::set_count(message.payload) {
-                return Ok(Some(count));
-            }
-        }
-        Ok(None)
+        self.first(family, &get_set(family, SetName::TranslatedClients), decode::set_count)
     }
 
     /// Packets that met each frontend of a counted set.
@@ -245,18 +233,30 @@ impl Kernel {
     /// [`BackendError::Unavailable`]: the kernel could not be asked.
     pub fn counted_at(&self, set: SetName, key: &FrontendKey) -> Result<Option<u64>, BackendError> {
         let family = Family::of(key.address);
-        let request = get_frontend(set, key);
+        self.first(family, &get_frontend(set, key), |payload| {
+            let elements = decode::elements(payload);
+            let counted = elements.iter().find_map(|element| decode::counted(family, element));
+            counted.map(|(_, packets)| packets)
+        })
+    }
+
+    /// The first thing that `read` finds in the answer to `request`; `None` where what is asked for is
+    /// not there.
+    fn first<T>(
+        &self,
+        family: Family,
+        request: &[u8],
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Option<T>, BackendError> {
         let bytes = request.len();
         let unavailable = |source| BackendError::Unavailable { family, bytes, source };
-        let datagram = self.request(&request).map_err(unavailable)?;
+        let datagram = self.request(request).map_err(unavailable)?;
         for message in messages(&datagram) {
             if message.kind == NLMSG_ERROR {
                 return absent(message.payload).map_err(unavailable).map(|()| None);
             }
-            let elements = decode::elements(message.payload);
-            let counted = elements.iter().find_map(|element| decode::counted(family, element));
-            if let Some((_, packets)) = counted {
-                return Ok(Some(packets));
+            if let Some(found) = read(message.payload) {
+                return Ok(Some(found));
             }
         }
         Ok(None)
