@@ -8,7 +8,6 @@ use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
-use cargo_metadata::MetadataCommand;
 use podway_tests_peers::Peer;
 
 use crate::{process, programs};
@@ -33,21 +32,21 @@ pub(crate) struct Args {
 
 /// Builds in release mode and runs the benchmark asked for; it makes its own network namespace.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let root = process::root();
-    let mut build = process::cargo(&root);
+    let mut build = process::cargo(&process::root());
     build.args(["build", "--quiet", "--release"]);
     build.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
     if !build.status().context("cargo cannot be started")?.success() {
         return Ok(ExitCode::FAILURE);
     }
-    let metadata = MetadataCommand::new().current_dir(&root).no_deps().exec()?;
-    let program = metadata.target_directory.join("release").join(PROGRAM);
+    let folder = programs::folder("release")?;
+    let program = folder.join(PROGRAM);
     let mut benchmark = Command::new(&program);
-    benchmark.args(&args.rest).envs(programs::built("release")?);
+    benchmark.args(&args.rest).envs(programs::named(&folder));
     // Measured too where it was built, unless another one is named.
     if let (None, Ok(coredns)) = (env::var_os(COREDNS), Peer::CoreDns.find()) {
         benchmark.env(COREDNS, coredns);
     }
-    let status = benchmark.status().with_context(|| format!("{program} cannot be started"))?;
+    let status =
+        benchmark.status().with_context(|| format!("{} cannot be started", program.display()))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,10 +1,10 @@
 //! The programs that labs run, and where a build has left them.
 //!
-//! A lab builds what nobody names to it, with the features of its two packages alone: half of all
-//! dependencies once more after a build of the workspace. So whoever has built them names them.
+//! A lab builds what nobody names to it, with the features of its two packages alone: after a build of
+//! the workspace that is many dependencies once more. So whoever has built them names them.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use cargo_metadata::MetadataCommand;
@@ -36,11 +36,14 @@ impl Program {
     }
 }
 
-/// What names the programs that a build has left in the folder `profile` (`debug`, `release`), but for
-/// those that the environment names.
-pub(crate) fn built(profile: &str) -> Result<Vec<(&'static str, PathBuf)>> {
+/// Where builds of `profile` (`debug`, `release`) leave programs.
+pub(crate) fn folder(profile: &str) -> Result<PathBuf> {
     let metadata = MetadataCommand::new().current_dir(process::root()).no_deps().exec()?;
-    let folder = metadata.target_directory.join(profile).into_std_path_buf();
+    Ok(metadata.target_directory.join(profile).into_std_path_buf())
+}
+
+/// What names the programs in `folder` to labs, but for those that the environment names.
+pub(crate) fn named(folder: &Path) -> Vec<(&'static str, PathBuf)> {
     let unnamed = [LAB, DAEMON].into_iter().filter(|program| !program.is_named());
-    Ok(unnamed.map(|program| (program.variable, folder.join(program.name))).collect())
+    unnamed.map(|program| (program.variable, folder.join(program.name))).collect()
 }

@@ -115,13 +115,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let targets = Targets::read(&root)?;
     let plan = targets.runs(args.tier, left_out)?;
     let mut tally = Tally::new(targets);
+    let built = programs::folder("debug")?;
     let mut build = process::cargo(&root);
     build.args(["build", "--workspace", "--all-targets"]);
     if build.status().context("cargo cannot be started")?.success() {
         for Run { arguments, mode } in plan {
             let mut cargo = process::cargo(&root);
             cargo.arg("test").args(arguments).arg("--no-fail-fast").arg("--").args(&args.rest);
-            cargo.env("PATH", &path).envs(programs::built("debug")?);
+            cargo.env("PATH", &path).envs(programs::named(&built));
             tally.mode(mode);
             match mode {
                 Mode::Default => {}

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use podway_tests_netns::isolated;
+use podway_tests_peers::Peer;
 
 const BENCH: &str = env!("CARGO_BIN_EXE_podway-tests-bench");
 
@@ -72,8 +73,11 @@ fn datapath_measures_every_way_and_prints_one_table() {
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}\n{text}\n{errors}", output.status);
-    // The real kube-proxy is measured where it is built, and named where it is not.
-    let ways = if text.contains("The real kube-proxy was left out") { 6 } else { 7 };
+    // The real kube-proxy is measured where it and its API server are built, and else its absence told.
+    let is_built =
+        [Peer::KubeProxy].iter().chain(&Peer::CONTROL_PLANE).all(|peer| peer.find().is_ok());
+    let ways = if is_built { 7 } else { 6 };
+    assert_eq!(text.contains("The real kube-proxy was left out"), !is_built, "{text}");
     for size in ["| 2 ", "| 3 "] {
         assert_eq!(text.lines().filter(|line| line.starts_with(size)).count(), ways, "{text}");
     }
