@@ -28,7 +28,7 @@ use std::process::{Command, Output};
 
 pub use cluster::{Cluster, FAMILIES, NODES, in_lab};
 pub use lookup::{Lookup, Response};
-pub use route::{HeldFlow, Route, all_reach, ensure_even, requests_that_meet, undisturbed};
+pub use route::{HeldFlow, Route, all_reach, ensure_even, names, requests_that_meet, undisturbed};
 
 /// Set in the environment of the process that runs inside.
 const INSIDE: &str = "PODWAY_TEST_INSIDE";

@@ -28,6 +28,17 @@ ports: [{name: http, port: 8080, protocol: TCP}]
 endpoints: [{addresses: [10.244.1.5], conditions: {ready: true}}]
 "#;
 
+/// Spec of a Service with TCP and UDP behind a ClusterIP and a node port, in both families.
+pub const WEB: &str = "type: NodePort, ipFamilyPolicy: PreferDualStack, ports: [\
+    {name: stream, port: 80, targetPort: 8080, nodePort: 30001}, \
+    {name: datagrams, port: 80, targetPort: 8080, protocol: UDP, nodePort: 30001}]";
+
+/// The Service `web` as [`WEB`] has it, the pods `web-1` and `web-2` on a node each, and [`clients`].
+#[must_use]
+pub fn web() -> String {
+    pod("web-1", 1, "") + &pod("web-2", 2, "") + &service("web", WEB) + &clients()
+}
+
 /// A pod on each node to ask from: [`client`].
 #[must_use]
 pub fn clients() -> String {

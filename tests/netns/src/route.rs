@@ -43,6 +43,12 @@ pub fn ensure_even(counts: &BTreeMap<String, usize>) -> Result<()> {
     Ok(())
 }
 
+/// The names of `pods`, as what is reached is told.
+#[must_use]
+pub fn names(pods: &[&str]) -> BTreeSet<String> {
+    pods.iter().map(|&name| name.to_owned()).collect()
+}
+
 /// A way that requests take.
 #[derive(Debug, Clone)]
 pub struct Route<'a> {

@@ -1,16 +1,11 @@
 //! Which pods a Service may use: readiness, termination, and none at all.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context as _, Result, ensure};
 use podway_tests_lab::{Failure, Family, Lab, Place, PodPhase, Transport};
-use podway_tests_netns::manifests::{client, clients, deployment, pod, pod_that_stays, service};
-use podway_tests_netns::{Cluster, FAMILIES, NODES, Route, in_lab};
-
-/// TCP and UDP behind a ClusterIP and a node port, in both families.
-const WEB: &str = "type: NodePort, ipFamilyPolicy: PreferDualStack, ports: [\
-    {name: stream, port: 80, targetPort: 8080, nodePort: 30001}, \
-    {name: datagrams, port: 80, targetPort: 8080, protocol: UDP, nodePort: 30001}]";
+use podway_tests_netns::manifests::{
+    WEB, client, clients, deployment, pod, pod_that_stays, service,
+};
+use podway_tests_netns::{Cluster, FAMILIES, NODES, Route, in_lab, names};
 
 /// Every way to the Service `web`: from pods and nodes to its address, from outside, pods and nodes
 /// to its node ports.
@@ -31,10 +26,6 @@ fn routes(cluster: &Cluster) -> Result<Vec<Route<'_>>> {
         }
     }
     Ok(routes)
-}
-
-fn names(pods: &[&str]) -> BTreeSet<String> {
-    pods.iter().map(|&name| name.to_owned()).collect()
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result, ensure};
 use podway_tests_lab::{Failure, Family, Held, Lab, Outcome, Place, Transport};
 use podway_tests_netns::manifests::{client, clients, pod, service};
-use podway_tests_netns::{Cluster, FAMILIES, in_lab};
+use podway_tests_netns::{Cluster, FAMILIES, in_lab, names};
 
 /// Node port of the Service `web`.
 const WEB: u16 = 30001;
@@ -135,7 +135,7 @@ fn udp_client_of_a_service_without_endpoints_or_of_a_deleted_one_is_not_answered
 
 /// Waits until new connections on every way to the Service `web` reach just `pods`.
 fn all_reach(cluster: &Cluster, pods: &[&str]) -> Result<()> {
-    let pods = pods.iter().map(|&name| name.to_owned()).collect();
+    let pods = names(pods);
     for family in FAMILIES {
         for from in [client(1), client(2), Place::node(1)] {
             let to = cluster.at("web", family, 80)?;

@@ -1,27 +1,13 @@
 //! What happens to traffic when the daemon, its rules or the Service change under it.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context as _, Result, ensure};
 use podway_tests_lab::{Binaries, DaemonState, Failure, Family, Lab, Place, Transport};
-use podway_tests_netns::manifests::{client, clients, pod, pod_with, service};
-use podway_tests_netns::{Cluster, FAMILIES, HeldFlow, Route, all_reach, in_lab, undisturbed};
+use podway_tests_netns::manifests::{WEB, client, clients, pod, pod_with, service, web};
+use podway_tests_netns::{
+    Cluster, FAMILIES, HeldFlow, Route, all_reach, in_lab, names, undisturbed,
+};
 
 const NODE_PORT: u16 = 30001;
-
-/// TCP and UDP behind a ClusterIP and a node port, in both families.
-const WEB: &str = "type: NodePort, ipFamilyPolicy: PreferDualStack, ports: [\
-    {name: stream, port: 80, targetPort: 8080, nodePort: 30001}, \
-    {name: datagrams, port: 80, targetPort: 8080, protocol: UDP, nodePort: 30001}]";
-
-/// The Service `web` of the pods `web-1` and `web-2`, with clients.
-fn manifests() -> String {
-    pod("web-1", 1, "") + &pod("web-2", 2, "") + &service("web", WEB) + &clients()
-}
-
-fn names(pods: &[&str]) -> BTreeSet<String> {
-    pods.iter().map(|&name| name.to_owned()).collect()
-}
 
 /// Ways over the rules of node 1: from its pods, itself, and outside.
 fn routes(cluster: &Cluster) -> Result<Vec<Route<'_>>> {
@@ -46,7 +32,7 @@ fn all_go_on(flows: &mut [HeldFlow]) -> Result<()> {
 
 #[test]
 fn open_connections_survive_every_change_of_their_service() {
-    in_lab(Lab::builder().manifests(manifests()), |cluster| {
+    in_lab(Lab::builder().manifests(web()), |cluster| {
         let routes = routes(cluster)?;
         let mut flows = routes.iter().map(Route::hold).collect::<Result<Vec<_>>>()?;
         // More endpoints than the slots of before.
@@ -76,7 +62,7 @@ fn open_connections_survive_every_change_of_their_service() {
 
 #[test]
 fn open_connection_goes_on_with_a_pod_that_is_no_longer_ready() {
-    in_lab(Lab::builder().manifests(manifests()), |cluster| {
+    in_lab(Lab::builder().manifests(web()), |cluster| {
         let routes: Vec<_> = routes(cluster)?;
         let tcp = routes.iter().filter(|route| route.transport() == Transport::Tcp);
         let mut flows = tcp.map(Route::hold).collect::<Result<Vec<_>>>()?;
@@ -93,7 +79,7 @@ fn open_connection_goes_on_with_a_pod_that_is_no_longer_ready() {
 
 #[test]
 fn open_connections_survive_restarts_kills_and_repairs() {
-    in_lab(Lab::builder().manifests(manifests()), |cluster| {
+    in_lab(Lab::builder().manifests(web()), |cluster| {
         let routes = routes(cluster)?;
         let mut flows = routes.iter().map(Route::hold).collect::<Result<Vec<_>>>()?;
         cluster.stop_podway(1)?;
@@ -112,7 +98,7 @@ fn open_connections_survive_restarts_kills_and_repairs() {
 
 #[test]
 fn new_connections_are_all_answered_while_the_daemon_restarts() {
-    in_lab(Lab::builder().manifests(manifests()), |cluster| {
+    in_lab(Lab::builder().manifests(web()), |cluster| {
         let routes = routes(cluster)?;
         undisturbed(&routes, || {
             for _ in 0..3 {
@@ -128,7 +114,7 @@ fn new_connections_are_all_answered_while_the_daemon_restarts() {
 
 #[test]
 fn new_connections_are_all_answered_while_endpoints_come_and_go() {
-    let manifests = manifests() + &pod("web-3", 1, "");
+    let manifests = web() + &pod("web-3", 1, "");
     in_lab(Lab::builder().manifests(manifests), |cluster| {
         let routes = routes(cluster)?;
         // A pod that is not ready answers as well as any, so that only a lost packet is a failure.
@@ -219,7 +205,7 @@ fn new_connections_are_all_answered_in_a_rolling_update() {
 #[test]
 fn killed_daemon_leaves_its_rules_and_the_next_one_catches_up() {
     let gone = service("gone", "clusterIP: 10.96.0.66, ports: [{port: 80, targetPort: 8080}]");
-    let manifests = manifests() + &pod("gone-1", 1, "") + &gone;
+    let manifests = web() + &pod("gone-1", 1, "") + &gone;
     in_lab(Lab::builder().manifests(manifests), |cluster| {
         let routes = routes(cluster)?;
         let table = || cluster.nft(1, &["list", "table", "ip", "podway"]);
@@ -247,7 +233,7 @@ fn killed_daemon_leaves_its_rules_and_the_next_one_catches_up() {
 
 #[test]
 fn terminated_daemon_exits_in_order_and_leaves_its_rules() {
-    in_lab(Lab::builder().manifests(manifests()), |cluster| {
+    in_lab(Lab::builder().manifests(web()), |cluster| {
         let routes = routes(cluster)?;
         cluster.stop_podway(1)?;
         let state = cluster.daemon_state(1)?;
@@ -265,7 +251,7 @@ fn terminated_daemon_exits_in_order_and_leaves_its_rules() {
 
 #[test]
 fn rules_that_somebody_removes_are_back_and_that_is_told() {
-    in_lab(Lab::builder().manifests(manifests()), |cluster| {
+    in_lab(Lab::builder().manifests(web()), |cluster| {
         let routes = routes(cluster)?;
         let repairs = |family: &str| {
             cluster.metric(1, &format!("podway_table_repairs_total{{ip_family=\"{family}\"}}"))
@@ -304,7 +290,7 @@ fn rules_that_somebody_removes_are_back_and_that_is_told() {
 
 #[test]
 fn cleanup_removes_what_is_ours_and_nothing_else() {
-    in_lab(Lab::builder().manifests(manifests()), |cluster| {
+    in_lab(Lab::builder().manifests(web()), |cluster| {
         let tables = || cluster.nft(1, &["list", "ruleset"]);
         let routes = routes(cluster)?;
         cluster.stop_podway(1)?;

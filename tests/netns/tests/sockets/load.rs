@@ -8,10 +8,10 @@ use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use podway_tests_lab::{Answer, Family, Lab, Place, Transport};
-use podway_tests_netns::manifests::{client, clients, pod, service};
+use podway_tests_netns::manifests::{WEB, client, clients, pod, service, web};
 use podway_tests_netns::{Cluster, FAMILIES, Route, in_lab};
 
-use super::{WEB, manifests, routes};
+use super::routes;
 
 /// Which pods are out for certain, and how often each has come or gone.
 #[derive(Debug, Default)]
@@ -273,7 +273,7 @@ fn replace_daemon(cluster: &Cluster, absences: &Absences) -> Result<()> {
 
 #[test]
 fn connections_are_answered_by_ready_pods_while_the_daemon_restarts_dies_and_is_replaced() {
-    let manifests = manifests() + &pod("web-3", 1, "");
+    let manifests = web() + &pod("web-3", 1, "");
     in_lab(Lab::builder().manifests(manifests).ebpf(), |cluster| {
         let routes: Vec<_> = routes(cluster)?.into_iter().map(|route| ("web", route)).collect();
         let address = cluster.pod_addresses("web-3")?.of(Family::V4).to_string();

@@ -7,24 +7,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use podway_tests_lab::{Binaries, Family, Lab, Place, Transport};
-use podway_tests_netns::manifests::{client, clients, pod, service};
-use podway_tests_netns::{Cluster, FAMILIES, Route, in_lab};
-
-/// TCP and UDP behind a ClusterIP and a node port, in both families.
-const WEB: &str = "type: NodePort, ipFamilyPolicy: PreferDualStack, ports: [\
-    {name: stream, port: 80, targetPort: 8080, nodePort: 30001}, \
-    {name: datagrams, port: 80, targetPort: 8080, protocol: UDP, nodePort: 30001}]";
+use podway_tests_netns::manifests::{WEB, client, clients, pod, service, web};
+use podway_tests_netns::{Cluster, FAMILIES, Route, in_lab, names};
 
 /// Labels of the gauge where eBPF is in use.
 const ACTIVE: &str = "podway_ebpf_active{reason=\"\"}";
-
-fn manifests() -> String {
-    pod("web-1", 1, "") + &pod("web-2", 2, "") + &service("web", WEB) + &clients()
-}
-
-fn names(pods: &[&str]) -> BTreeSet<String> {
-    pods.iter().map(|&name| name.to_owned()).collect()
-}
 
 /// Ways from a pod of node 1 and from the node itself, to the ClusterIP and the node port.
 fn routes(cluster: &Cluster) -> Result<Vec<Route<'_>>> {
@@ -56,7 +43,7 @@ fn tracked(cluster: &Cluster, number: u8, address: &str) -> Result<usize> {
 
 #[test]
 fn sockets_go_straight_to_the_pods_and_no_packet_has_the_service_address() {
-    in_lab(Lab::builder().manifests(manifests()).ebpf(), |cluster| {
+    in_lab(Lab::builder().manifests(web()).ebpf(), |cluster| {
         ensure!(cluster.admin(1, "/proxyMode")? == "ebpf");
         cluster.metric_becomes(1, ACTIVE, 1.0)?;
         for route in routes(cluster)? {
@@ -96,7 +83,7 @@ fn what_ebpf_does_not_carry_nftables_does() {
     let hashed = "{apiVersion: v1, kind: Service, metadata: {name: hashed, \
         annotations: {podway.dev/hash: client-ip}}, \
         spec: {selector: {app: web}, clusterIP: 10.96.0.77, ports: [{port: 80, targetPort: 8080}]}}";
-    let manifests = manifests() + "---\n" + hashed + "\n";
+    let manifests = web() + "---\n" + hashed + "\n";
     in_lab(Lab::builder().manifests(manifests).ebpf(), |cluster| {
         let route = cluster.route(&client(1), Transport::Tcp, "10.96.0.77:80".parse()?);
         let pods: BTreeSet<_> =
@@ -109,7 +96,7 @@ fn what_ebpf_does_not_carry_nftables_does() {
 
 #[test]
 fn absent_feature_leaves_everything_to_nftables_and_is_told() {
-    let builder = Lab::builder().manifests(manifests()).nftables();
+    let builder = Lab::builder().manifests(web()).nftables();
     let builder =
         builder.podway_argument("--proxy-mode=auto").podway_argument("--cgroup-root=/proc");
     in_lab(builder, |cluster| {
@@ -125,7 +112,7 @@ fn absent_feature_leaves_everything_to_nftables_and_is_told() {
 
 #[test]
 fn sockets_are_translated_while_the_daemon_is_away_and_not_after_cleanup() {
-    in_lab(Lab::builder().manifests(manifests()).ebpf(), |cluster| {
+    in_lab(Lab::builder().manifests(web()).ebpf(), |cluster| {
         let to = cluster.at("web", Family::V4, 80)?;
         let route = cluster.route(&client(1), Transport::Tcp, to);
         cluster.kill_podway(1)?;
@@ -162,7 +149,7 @@ fn sockets_of_a_pod_that_opts_out_are_left_to_nftables() {
     let mesh = "---\n{apiVersion: v1, kind: Pod, metadata: {name: mesh-1, \
         annotations: {podway.dev/sockets: untranslated}}, \
         spec: {nodeName: node-1, containers: [{name: main}]}}\n";
-    in_lab(Lab::builder().manifests(manifests() + mesh).ebpf(), |cluster| {
+    in_lab(Lab::builder().manifests(web() + mesh).ebpf(), |cluster| {
         cluster.logged(1, &["sockets of so many pods are left to nftables", "pods=1"])?;
         for family in FAMILIES {
             let to = cluster.at("web", family, 80)?;
@@ -183,7 +170,7 @@ fn sockets_of_a_pod_that_opts_out_are_left_to_nftables() {
 #[test]
 fn sockets_are_counted_by_service_and_connections_only_where_they_are_carried() {
     let empty = service("empty", "ports: [{port: 80}]");
-    in_lab(Lab::builder().manifests(manifests() + &empty).ebpf(), |cluster| {
+    in_lab(Lab::builder().manifests(web() + &empty).ebpf(), |cluster| {
         let counted = |name: &str, service: &str| {
             let labels = format!("{{namespace=\"default\",service=\"{service}\"}}");
             cluster.metric(1, &format!("podway_ebpf_service_{name}_total{labels}"))
