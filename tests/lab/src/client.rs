@@ -24,8 +24,8 @@ use crate::sctp::{self, Content, Packet};
 
 /// Longest wait for a connection or an answer, in [`SLICE`]s.
 ///
-/// 30, which is 3 s: an answer takes less than a millisecond; longer than the second after which a lost SYN is
-/// sent again, so that only what is never answered counts as silent.
+/// 30, which is 3 s: an answer takes less than a millisecond; longer than the second after which a
+/// lost SYN is sent again, so that only what is never answered counts as silent.
 const PATIENCE: u32 = 30;
 
 /// One look whether the answer is there.
