@@ -298,3 +298,12 @@ fn a_lab_without_podway_has_a_cluster_as_kubectl_sees_it() {
         })
     });
 }
+
+#[test]
+fn a_pod_of_the_manifests_runs_once_the_lab_is_up() {
+    // Nothing else is waited for, so nothing else gives the lab the time.
+    let builder = Lab::builder().without_podway().manifests(pod("alone", 1, ""));
+    in_api_lab(builder, |cluster| {
+        cluster.exec(&Place::pod("alone"), &["true"])?.checked().map(drop)
+    });
+}

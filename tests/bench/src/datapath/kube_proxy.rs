@@ -62,7 +62,9 @@ fn write_rules(program: &Path, lab: &Lab, cluster: Cluster) -> Result<()> {
     process.wait_until(|| {
         let has_synced =
             process.ask(kube_proxy::METRICS)?.is_some_and(|text| kube_proxy::has_synced(&text));
-        Ok(has_synced && has_rules(lab, cluster)?)
+        // Each family is written by itself.
+        let has_tables = || anyhow::Ok(nft(lab, &["list", "tables"])?.lines().eq(TABLES));
+        Ok(has_synced && has_rules(lab, cluster)? && has_tables()?)
     })?;
     process.stop()?;
     let tables = nft(lab, &["list", "tables"])?;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail};
 use podway_tests_lab::{Builder, Family, Lab, Place, Running};
 use podway_tests_synthetic::{Cluster, cluster_ip};
 use tempfile::TempDir;
@@ -58,7 +58,9 @@ impl Node {
             let mut line = String::new();
             let output = running.stdout.take().context("server without output")?;
             BufReader::new(output).read_line(&mut line)?;
-            ensure!(line.trim() == "ready", "the server does not start");
+            if line.trim() != "ready" {
+                bail!("the server does not start: {}", running.output()?);
+            }
             Ok(running)
         });
         let servers = servers.collect::<Result<Vec<_>>>()?;

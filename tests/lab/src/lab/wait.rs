@@ -25,13 +25,14 @@ impl Lab {
     /// When that does not happen in time; the error says what is missing.
     pub fn wait_settled(&self) -> Result<()> {
         wait_for("the lab to settle", self.patience, || {
-            let status = self.status()?;
-            ensure!(status.settled, "{}", self.missing(&status));
+            // First: the lab has heard of everything that has to settle only when this is empty.
             let reply = self.request(&Request::Workloads)?;
             let Reply::Workloads { unsettled } = reply else {
                 bail!("unexpected answer {reply:?}")
             };
-            ensure!(unsettled.is_empty(), "{}", unsettled.join(", "));
+            let status = self.status()?;
+            let settled = unsettled.is_empty() && status.settled;
+            ensure!(settled, "{}{}", unsettled.join(", "), self.missing(&status));
             Ok(Some(()))
         })
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
 use super::control_plane::ControlPlane;
@@ -17,6 +17,7 @@ use super::control_plane::workloads::{self, Outcome};
 use super::engine::Event;
 use super::places::Places;
 use super::process::Processes;
+use crate::place::ObjectName;
 use crate::protocol::{Change, Exec, Reply, Request};
 use crate::wire::Wire;
 
@@ -68,12 +69,21 @@ impl Control {
         Ok(())
     }
 
-    /// What the controllers of a real control plane have not done yet.
+    /// What the controllers of a real control plane have not done yet, and the lab not seen of it.
     fn workloads(&self) -> Result<Reply> {
-        let unsettled = match &self.control_plane {
-            Some(control_plane) => workloads::unsettled(&control_plane.api())?,
-            None => Vec::new(),
+        let Some(control_plane) = &self.control_plane else {
+            return Ok(Reply::Workloads { unsettled: Vec::new() });
         };
+        let api = control_plane.api();
+        let mut unsettled = workloads::unsettled(&api)?;
+        let pods = workloads::pods(&api)?;
+        let Reply::Status(status) = self.ask(Event::Status)? else { bail!("no status") };
+        let is_seen = |pod: &ObjectName| status.pods.iter().any(|seen| seen.name == *pod);
+        unsettled.extend(pods.iter().filter_map(|(pod, deleted)| match (deleted, is_seen(pod)) {
+            (true, _) => Some(format!("pod {pod} is being deleted")),
+            (false, false) => Some(format!("pod {pod} is not seen yet")),
+            (false, true) => None,
+        }));
         Ok(Reply::Workloads { unsettled })
     }
 

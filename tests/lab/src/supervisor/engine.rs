@@ -294,7 +294,7 @@ fn played(settings: &Settings) -> Result<Cluster> {
 }
 
 /// Name of an object as the API server has it.
-fn object_name(object: &Value) -> ObjectName {
+pub(super) fn object_name(object: &Value) -> ObjectName {
     let word = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
     ObjectName::new(word("namespace"), word("name"))
 }

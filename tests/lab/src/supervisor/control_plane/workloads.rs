@@ -3,9 +3,11 @@
 use anyhow::Result;
 use serde_json::Value;
 
+use super::super::engine::object_name;
 use super::ControlPlane;
 use crate::api::Api;
 use crate::exec::Output;
+use crate::place::ObjectName;
 use crate::protocol::{Applied, Change, Reply};
 
 /// Workloads, and the fields that say how many pods there should be and how many are as they
@@ -91,12 +93,21 @@ pub(in crate::supervisor) fn unsettled(api: &Api) -> Result<Vec<String>> {
         let list = api.get(&format!("/apis/apps/v1/{kind}"))?;
         let items = list["items"].as_array().into_iter().flatten();
         for workload in items.filter(|workload| !is_settled(workload, wanted, counts)) {
-            let word = |key: &str| workload["metadata"][key].as_str().unwrap_or_default();
-            let status = &workload["status"];
-            unsettled.push(format!("{kind} {}/{} {status}", word("namespace"), word("name")));
+            unsettled.push(format!("{kind} {} {}", object_name(workload), workload["status"]));
         }
     }
     Ok(unsettled)
+}
+
+/// The pods that the API server has, and whether they are being deleted.
+pub(in crate::supervisor) fn pods(api: &Api) -> Result<Vec<(ObjectName, bool)>> {
+    let list = api.get("/api/v1/pods")?;
+    let pods = list["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|pod| (object_name(pod), pod["metadata"]["deletionTimestamp"].is_string()));
+    Ok(pods.collect())
 }
 
 fn is_settled(workload: &Value, wanted: &str, counts: &[&str]) -> bool {
