@@ -12,6 +12,7 @@ use crate::exec::Running;
 use crate::inject::SEGMENTS;
 use crate::lab::Lab;
 use crate::place::Place;
+use crate::ports::Ports;
 
 /// The lab's own program, as every place of the lab sees it, whatever is mounted there.
 const PROGRAM: &str = "/proc/1/exe";
@@ -136,7 +137,7 @@ impl Held {
 
 impl Lab {
     /// Asks `target` from `place` `count` times, one after the other, each time over a new
-    /// connection or from a new port. A request that nobody answers in time is the last.
+    /// connection or from a port that was not used lately. A request that nobody answers in time is the last.
     ///
     /// # Errors
     /// When the client cannot be run; how the requests ended is in the outcomes.
@@ -148,7 +149,9 @@ impl Lab {
         count: usize,
     ) -> Result<Vec<Outcome>> {
         let (target, number) = (target.to_string(), count.to_string());
-        let command = [PROGRAM, "client", transport.as_str(), &target, "--count", &number];
+        let port = Ports::reserve(count).first().to_string();
+        let command = [PROGRAM, "client", transport.as_str(), &target, "--first-port", &port];
+        let command = [&command[..], &["--count", &number]].concat();
         let text = self.exec(place, &command)?.checked()?;
         let outcomes = text.lines().map(outcome).collect::<Result<Vec<_>>>()?;
         let complete = outcomes.len() == count || outcomes.last() == Some(&Err(Failure::Silent));
@@ -174,7 +177,9 @@ impl Lab {
     /// request.
     pub fn hold(&self, place: &Place, transport: Transport, target: SocketAddr) -> Result<Held> {
         let target = target.to_string();
-        let command = [PROGRAM, "client", transport.as_str(), &target, "--hold"];
+        let port = Ports::reserve(1).first().to_string();
+        let command =
+            [PROGRAM, "client", transport.as_str(), &target, "--first-port", &port, "--hold"];
         let mut running = self.spawn(place, &command)?;
         let output = running.stdout.take().context("client without output")?;
         Ok(Held { running, answers: BufReader::new(output) })

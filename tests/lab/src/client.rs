@@ -5,10 +5,8 @@
 //! request that nobody answers in time is the last: the others would cost the same wait each.
 
 use std::io::{self, BufRead as _, BufReader, Error, ErrorKind, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -20,6 +18,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::address::Family;
 use crate::call::{Failure, Transport};
+use crate::ports::Ports;
 use crate::sctp::{self, Content, Packet};
 
 /// Longest wait for a connection or an answer, in [`SLICE`]s.
@@ -44,6 +43,9 @@ pub struct Args {
     /// Number of requests, each over a connection or from a port of its own.
     #[arg(long, default_value_t = 1)]
     count: usize,
+    /// Port of the first request over UDP or SCTP; the others come from those that follow.
+    #[arg(long, value_name = "PORT")]
+    first_port: Option<u16>,
     /// Uses one connection or one port: a request for every line of the standard input.
     #[arg(long, conflicts_with = "count")]
     hold: bool,
@@ -71,13 +73,15 @@ pub fn run(args: &Args) -> Result<()> {
         output.flush()?;
         Ok(failure != Some(Failure::Silent))
     };
+    let mut ports = args.first_port.map_or_else(|| Ports::reserve(args.count), Ports::from);
+    let mut open = || Conversation::open(args.transport, args.target, &mut ports);
     if args.hold {
-        let mut conversation = Conversation::open(args.transport, args.target);
+        let mut conversation = open();
         for line in io::stdin().lines() {
             line?;
             if conversation.is_err() && args.transport == Transport::Udp {
                 // There was nobody to speak with; a connection would stay lost.
-                conversation = Conversation::open(args.transport, args.target);
+                conversation = open();
             }
             tell(match &mut conversation {
                 Ok(conversation) => conversation.ask(),
@@ -87,7 +91,7 @@ pub fn run(args: &Args) -> Result<()> {
     } else {
         for _ in 0..args.count {
             let ask = |mut one: Conversation| one.ask();
-            if !tell(Conversation::open(args.transport, args.target).and_then(ask))? {
+            if !tell(open().and_then(ask))? {
                 break;
             }
         }
@@ -141,11 +145,7 @@ struct Greeter {
 }
 
 impl Greeter {
-    fn new(target: SocketAddr) -> io::Result<Self> {
-        /// Ports from 1024 up: a process has its own, and one for each request.
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = std::process::id().wrapping_mul(977).wrapping_add(NEXT.fetch_add(1, Relaxed));
-        let port = u16::try_from(1024 + number % 64_000).unwrap_or(u16::MAX);
+    fn new(target: SocketAddr, port: u16) -> io::Result<Self> {
         let socket = sctp::socket(Family::of(target.ip()))?;
         // So that ICMP errors are told.
         connect(&socket, &sctp::raw(target.ip()))?;
@@ -182,7 +182,7 @@ impl Greeter {
 }
 
 impl Conversation {
-    fn open(transport: Transport, target: SocketAddr) -> io::Result<Self> {
+    fn open(transport: Transport, target: SocketAddr, ports: &mut Ports) -> io::Result<Self> {
         match transport {
             Transport::Tcp => {
                 let stream = connected(target)?;
@@ -190,16 +190,21 @@ impl Conversation {
                 Ok(Self::Tcp(BufReader::new(stream)))
             }
             Transport::Udp => {
-                let own: SocketAddr = match target {
-                    SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-                    SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+                let own: IpAddr = match target {
+                    SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                    SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
                 };
-                let socket = UdpSocket::bind(own)?;
+                let is_free = |bound: &io::Result<UdpSocket>| !matches!(bound, Err(error) if error.kind() == ErrorKind::AddrInUse);
+                let mut sockets = ports.map(|port| UdpSocket::bind((own, port)));
+                let socket = sockets.find(is_free).ok_or(ErrorKind::AddrInUse)??;
                 socket.connect(target)?;
                 socket.set_read_timeout(Some(SLICE))?;
                 Ok(Self::Udp(socket, target))
             }
-            Transport::Sctp => Greeter::new(target).map(Self::Sctp),
+            Transport::Sctp => {
+                let port = ports.next().ok_or(ErrorKind::AddrInUse)?;
+                Greeter::new(target, port).map(Self::Sctp)
+            }
         }
     }
 

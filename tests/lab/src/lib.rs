@@ -30,6 +30,7 @@ mod exec;
 pub mod inject;
 mod lab;
 mod place;
+mod ports;
 mod protocol;
 pub mod queries;
 mod sctp;
