@@ -50,6 +50,16 @@ use Holds::{Anything, Boolean, Integer, OneOf, Text, Texts, Time};
 
 const NO_PERIODS: &str = "there are no periods: a change is programmed when it comes, and what \
                           another process changes is put back at once";
+/// Longest time between two writes of kube-proxy where the file says none.
+const SYNC_PERIOD: Duration = Duration::from_secs(30);
+
+/// Sections with periods, and the shortest time between two writes where the file says none.
+const MIN_SYNC_PERIODS: [(&str, Duration); 3] = [
+    ("iptables", Duration::from_secs(1)),
+    ("ipvs", Duration::ZERO),
+    ("nftables", Duration::from_secs(1)),
+];
+
 const NO_IPVS: &str = "there is no IPVS here";
 const NO_CLIENT_LIMITS: &str = "the API server is watched, hardly ever asked, and speaks JSON";
 const WINDOWS: &str = "is for Windows";
@@ -137,10 +147,14 @@ const FIELDS: &[(&str, Holds, Becomes)] = &[
     ("winkernel", Anything, Silence),
 ];
 
+/// A field of a file, with its row of the table.
+type Field<'a> = (String, &'a Node, Holds, Becomes);
+
 /// Reads the fields of `node` into `reading`.
 pub(super) fn read(node: &Node, reading: &mut Reading) {
     let mut found = Vec::new();
     leaves(node, "", &mut found, reading);
+    check_periods(&found, reading);
     let mut by_mode = Vec::new();
     for (path, node, holds, becomes) in found {
         let Some(values) = checked(&path, node, holds, reading) else { continue };
@@ -161,12 +175,7 @@ pub(super) fn read(node: &Node, reading: &mut Reading) {
 }
 
 /// The fields that `node` has, each with its row of the table; unknown ones are mistakes.
-fn leaves<'a>(
-    node: &'a Node,
-    above: &str,
-    found: &mut Vec<(String, &'a Node, Holds, Becomes)>,
-    reading: &mut Reading,
-) {
+fn leaves<'a>(node: &'a Node, above: &str, found: &mut Vec<Field<'a>>, reading: &mut Reading) {
     let Value::Mapping(entries) = &node.value else {
         if node.value != Value::Null {
             let reason = format!("{} is not a mapping", node.value.described());
@@ -229,6 +238,35 @@ fn checked(path: &str, node: &Node, holds: Holds, reading: &mut Reading) -> Opti
         (Text, _) => wrong("a text"),
         (Boolean, _) => wrong("true, false"),
         (Texts, _) => wrong("a list of texts"),
+    }
+}
+
+/// Refuses periods that cannot both be kept, as kube-proxy does, although neither means anything.
+fn check_periods(fields: &[Field<'_>], reading: &mut Reading) {
+    let text = |path: &str| {
+        let (_, node, ..) = fields.iter().find(|(field, ..)| field == path)?;
+        Some((node.place, node.value.text()?))
+    };
+    for (section, usual) in MIN_SYNC_PERIODS {
+        // Only that mode looks at its own.
+        if section == "ipvs" && text("mode").is_none_or(|(_, mode)| mode != section) {
+            continue;
+        }
+        let period = |name: &str, usual: Duration| {
+            let said = text(&format!("{section}.{name}"));
+            let (place, period) = said.and_then(|(place, text)| Some((place, time(text)?))).unzip();
+            (place, period.filter(|period| !period.is_zero()).unwrap_or(usual))
+        };
+        let (least_at, least) = period("minSyncPeriod", usual);
+        let (most_at, most) = period("syncPeriod", SYNC_PERIOD);
+        if most < least
+            && let Some(place) = most_at.or(least_at)
+        {
+            let field = format!("{section}.syncPeriod");
+            let reason = format!("{most:?} is shorter than {section}.minSyncPeriod");
+            let accepted = format!("{least:?} or longer");
+            reading.mistakes.push(Mistake::new(place, &field, reason, &accepted));
+        }
     }
 }
 

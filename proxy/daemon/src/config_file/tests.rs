@@ -140,6 +140,46 @@ fn every_mistake_is_said_with_its_place_and_what_is_accepted() {
 }
 
 #[test]
+fn periods_that_contradict_each_other_are_refused_where_kube_proxy_refuses_them() {
+    for (fields, expected) in [
+        (
+            "iptables: {syncPeriod: 10s, minSyncPeriod: 1m}",
+            Some(
+                "3:24: iptables.syncPeriod: 10s is shorter than iptables.minSyncPeriod; \
+                 accepted: 60s or longer",
+            ),
+        ),
+        (
+            "nftables: {minSyncPeriod: 31s}",
+            Some(
+                "3:27: nftables.syncPeriod: 30s is shorter than nftables.minSyncPeriod; \
+                 accepted: 31s or longer",
+            ),
+        ),
+        (
+            "nftables: {syncPeriod: 500ms, minSyncPeriod: 0s}",
+            Some(
+                "3:24: nftables.syncPeriod: 500ms is shorter than nftables.minSyncPeriod; \
+                 accepted: 1s or longer",
+            ),
+        ),
+        ("nftables: {syncPeriod: 5s, minSyncPeriod: 5s}", None),
+        ("ipvs: {syncPeriod: 5s, minSyncPeriod: 6s}", None),
+        (
+            "mode: ipvs\nipvs: {syncPeriod: 5s, minSyncPeriod: 6s}",
+            Some(
+                "4:20: ipvs.syncPeriod: 5s is shorter than ipvs.minSyncPeriod; \
+                 accepted: 6s or longer",
+            ),
+        ),
+        ("ipvs: {syncPeriod: 500ms}\nmode: ipvs", None),
+    ] {
+        let found = mistakes(&kube_proxy(fields));
+        assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{fields}");
+    }
+}
+
+#[test]
 fn our_own_file_has_the_flags_by_name() {
     let reading = own("cluster-cidr: 10.244.0.0/16\nmasquerade-all: true\nmasquerade-bit: 5\n\
                        dns-listen: [127.0.0.1:53, '[::1]:53']");
