@@ -7,7 +7,7 @@ use std::time::Duration;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 
 use crate::decode::attributes;
 use crate::encode::{HEADER_BYTES, message_length};
@@ -26,6 +26,12 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 /// A refused batch of thousands of messages may bring an error for each, about 1 KiB as the kernel
 /// counts it; with less room the first one, which tells most, could be lost.
 const RECEIVE_BYTES: usize = 8 << 20;
+
+/// Room for one datagram: the largest that the kernel makes of a listing.
+///
+/// It makes them as large as the largest room that it was ever offered, up to 32 KiB
+/// (`netlink_dump`), and walks a set from its start for each of them.
+const DATAGRAM_BYTES: usize = 32 << 10;
 
 /// A netlink socket to the netfilter subsystem.
 #[derive(Debug)]
@@ -115,8 +121,14 @@ impl NetfilterSocket {
     /// # Errors
     /// The socket's own; `ENOBUFS` where messages were lost.
     pub fn receive(&self) -> io::Result<Option<Vec<u8>>> {
-        match self.0.recv_from_full() {
-            Ok((bytes, _)) => Ok(Some(bytes)),
+        let mut datagram = Vec::with_capacity(DATAGRAM_BYTES);
+        // The whole length comes back even where there was too little room.
+        match self.0.recv_from(&mut datagram, MsgFlags::MSG_TRUNC.bits()) {
+            Ok((length, _)) if length > datagram.len() => {
+                let reason = format!("a datagram of {length} bytes");
+                Err(io::Error::new(io::ErrorKind::FileTooLarge, reason))
+            }
+            Ok(_) => Ok(Some(datagram)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
