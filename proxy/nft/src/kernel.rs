@@ -206,7 +206,7 @@ impl Kernel {
     }
 
     /// How many pods are remembered whose packets rules translate; `None` where there is no such set,
-    /// and with a kernel that does not tell: to read them all could take it half a minute.
+    /// and with a kernel that does not tell: to read them all could take it seconds.
     ///
     /// # Errors
     /// [`BackendError::Unavailable`]: the kernel could not be asked.
