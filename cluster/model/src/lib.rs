@@ -15,6 +15,7 @@
 //! | [`service_cidr`] | ranges that ClusterIPs are given out of |
 //! | [`snapshot`] | one whole, immutable view of the cluster |
 //! | [`builder`] | changes in, snapshots out |
+//! | [`chain`] | errors with their causes |
 //! | [`intern`] | texts that many objects share |
 //!
 //! With the feature `arbitrary`, the module of that name has strategies for property tests.
@@ -23,6 +24,7 @@
 #[cfg(any(test, feature = "arbitrary"))]
 pub mod arbitrary;
 pub mod builder;
+pub mod chain;
 pub mod endpoint;
 pub mod import;
 pub mod intern;

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use podway_cluster_archive as archive;
 use podway_cluster_archive::{Archive, ReadError, WriteError};
+use podway_cluster_model::chain::Chain;
 use podway_cluster_model::snapshot::Snapshot;
 use thiserror::Error;
 use tracing::{debug, info, warn};
 
-use crate::causes::with_causes;
 use crate::publish::{NoView, Subscription};
 
 mod pace;
@@ -237,7 +237,7 @@ impl Work {
             Err(error) => {
                 self.status.failed();
                 if !std::mem::replace(&mut self.failing, true) {
-                    let error = with_causes(&error);
+                    let error = Chain(&error).to_string();
                     warn!(error, "snapshot not written; a restart has to wait for the API server");
                 }
             }

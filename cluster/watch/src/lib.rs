@@ -24,7 +24,6 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
-mod causes;
 mod convert;
 pub mod disk;
 mod document;

@@ -1,9 +1,9 @@
 //! Keeps the maps at the newest plan, and looks after them.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use podway_cluster_model::chain::Chain;
 use podway_cluster_model::name::ServiceName;
 pub use podway_ebpf_abi::state::Counters;
 use podway_proxy_plan::plan::ServicePlan;
@@ -91,7 +91,7 @@ impl Backend {
                 Err(error) => {
                     self.stood_by = true;
                     self.counts.failures += 1;
-                    warn!(error = %Causes(&error), "eBPF programs cannot be put back");
+                    warn!(error = %Chain(&error), "eBPF programs cannot be put back");
                 }
             }
         }
@@ -203,21 +203,6 @@ impl Backend {
     fn failed(&mut self, error: &MapsError, now: Instant) {
         self.counts.failures += 1;
         self.next_audit = self.next_audit.min(now + REPAIR_DELAY);
-        warn!(error = %Causes(error), "an eBPF map cannot be used; nftables carries what is missing");
-    }
-}
-
-/// Prints an error with its causes.
-struct Causes<'a>(&'a (dyn std::error::Error + 'static));
-
-impl fmt::Display for Causes<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(formatter, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        warn!(error = %Chain(error), "an eBPF map cannot be used; nftables carries what is missing");
     }
 }

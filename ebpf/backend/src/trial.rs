@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use podway_cluster_model::chain::Chain;
 use podway_cluster_model::port::Protocol;
 use podway_ebpf_abi::address::Address;
 use podway_ebpf_abi::table::Range;
@@ -36,7 +37,8 @@ const WORD: &[u8] = b"podway";
 /// What went wrong, with its causes.
 pub(crate) fn run(cgroup: &Path, helper: &(PathBuf, String)) -> Result<(), String> {
     let scratch = Scratch::create(cgroup).map_err(|error| format!("trial cgroup: {error}"))?;
-    let (_programs, mut maps) = load::try_out(&scratch.0).map_err(|error| causes(&error))?;
+    let (_programs, mut maps) =
+        load::try_out(&scratch.0).map_err(|error| Chain(&error).to_string())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|e| e.to_string())?;
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
     fill(&mut maps, &listener, &socket)?;
@@ -90,7 +92,7 @@ fn fill(maps: &mut Maps, listener: &TcpListener, socket: &UdpSocket) -> Result<(
     }
     writes.push(Write::Range { pool: 2, range: Range::EMPTY });
     writes.push(Write::Frontend(place((SERVICE, 2).into(), Protocol::Udp)?, 2));
-    writes.iter().try_for_each(|write| maps.write(write)).map_err(|error| causes(&error))
+    writes.iter().try_for_each(|write| maps.write(write)).map_err(|error| Chain(&error).to_string())
 }
 
 fn pool_of_one(pool: u32, endpoint: Address) -> [Write; 2] {
@@ -160,15 +162,4 @@ impl Drop for Scratch {
             tracing::debug!(folder = %self.0.display(), %error, "trial cgroup stays");
         }
     }
-}
-
-/// An error with its causes.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

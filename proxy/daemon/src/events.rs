@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::{Timestamp, Unit};
+use podway_cluster_model::chain::Chain;
 use podway_cluster_model::name::NodeName;
 use podway_cluster_watch::api::Requester;
 use podway_cluster_watch::report::Reports;
-use podway_proxy_sync::chain::Chain;
 use podway_proxy_sync::health::Health;
 use podway_proxy_sync::per_family::label;
 use serde_json::{Value, json};

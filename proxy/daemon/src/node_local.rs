@@ -16,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use podway_cluster_model::chain::Chain;
 use podway_cluster_model::name::ServiceName;
 use podway_cluster_model::service::ServiceKind;
 use podway_cluster_model::snapshot::Snapshot;
@@ -24,7 +25,6 @@ use podway_dns_server::{Control, Listening};
 use podway_proxy_plan::plan::FrontendKey;
 use podway_proxy_plan::policy::DNS_PORT;
 use podway_proxy_sync::beacon::{Beacon, Taken, frontends};
-use podway_proxy_sync::chain::Chain;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::Context;
 use jiff::Timestamp;
 use podway_cluster_archive::Archive;
+use podway_cluster_model::chain::Chain;
 use podway_cluster_model::import::Imports;
 use podway_cluster_model::name::NodeName;
 use podway_cluster_model::snapshot::{Delta, Snapshot};
@@ -16,7 +17,6 @@ use podway_cluster_watch::manifests::{self, ManifestWatch};
 use podway_cluster_watch::publish::Publisher;
 use podway_cluster_watch::report::Reports;
 use podway_cluster_watch::wanted::{Extras, Wanted};
-use podway_proxy_sync::chain::Chain;
 use prometheus_client::registry::Registry;
 use tracing::{info, warn};
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use podway_cluster_model::chain::Chain;
 use podway_cluster_watch::publish::{Subscription, View};
 use podway_proxy_nft::monitor::Alone;
 use podway_proxy_nft::transaction::Transaction;
@@ -14,7 +15,6 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
 use crate::accelerator::{Accelerator, Report};
-use crate::chain::Chain;
 use crate::dataplane::Dataplane;
 use crate::doubts::Doubts;
 use crate::engine::{Engine, Step};

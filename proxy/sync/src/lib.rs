@@ -27,7 +27,6 @@
 //! | `notices` | Services that use a deprecated field |
 //! | [`turn`] | which of two processes writes, while one replaces the other |
 //! | [`sysctl`] | kernel settings, looked at once |
-//! | [`chain`] | errors with their causes |
 
 use std::io;
 use std::net::IpAddr;
@@ -65,7 +64,6 @@ use crate::turn::Turn;
 pub mod accelerator;
 pub mod beacon;
 mod bypass;
-pub mod chain;
 pub mod conntrack;
 mod dataplane;
 mod doubts;

@@ -4,12 +4,12 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
+use podway_cluster_model::chain::Chain;
 use podway_proxy_nft::monitor::{Intrusion, Monitor};
 use podway_proxy_plan::plan::Family;
 use tokio::sync::mpsc;
 use tracing::error;
 
-use crate::chain::Chain;
 use crate::driver::{Event, Touch};
 
 /// How long the monitor waits before it looks whether anybody still listens to it.

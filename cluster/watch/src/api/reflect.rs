@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use podway_cluster_model::chain::Chain;
 use podway_cluster_model::name::NodeName;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use crate::causes::with_causes;
 use crate::rejection::ObjectKind;
 use crate::wanted::{Extras, Followed};
 
@@ -309,7 +309,7 @@ impl Reflector {
             self.manner = Manner::Paged;
             return Duration::ZERO;
         }
-        let text = with_causes(&failure);
+        let text = Chain(&failure).to_string();
         let log = self.status.failed(self.kind, &text);
         let refusal = failure.refusal();
         if refusal.is_some_and(Refusal::is_expired) {

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use podway_cluster_model::builder::Builder;
+use podway_cluster_model::chain::Chain;
 use podway_cluster_model::import::Imports;
 use podway_cluster_model::snapshot::Snapshot;
 use thiserror::Error;
 use tracing::{debug, info};
 
-use crate::causes::with_causes;
 use crate::publish::Publisher;
 use crate::report::{Problem, Reports, Update};
 use crate::wanted::{Extras, Followed, Wanted};
@@ -352,7 +352,7 @@ impl Follower {
     }
 
     fn report_folder(&mut self, error: &FollowError) {
-        let problem = Problem::Folder { reason: with_causes(error) };
+        let problem = Problem::Folder { reason: Chain(error).to_string() };
         if self.problem.as_ref() == Some(&problem) {
             return;
         }

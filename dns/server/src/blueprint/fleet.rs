@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use podway_cluster_model::chain::Chain;
 use podway_dns_corefile::{Placed, Plugin, ServerBlock};
 
 use super::forward::Common;
@@ -42,14 +43,8 @@ pub(super) fn fleet(
     match Fleet::new(configs, common.own, ground.metrics.forward(), known) {
         Ok(fleet) => Some(fleet),
         Err(error) => {
-            reports.mistake(&block.place, format!("forward: {}", chain(&error)), "");
+            reports.mistake(&block.place, format!("forward: {}", Chain(&error)), "");
             None
         }
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -1,12 +1,12 @@
 //! Reads what the kernel counts: before elements go, and when somebody asks.
 
+use podway_cluster_model::chain::Chain;
 use podway_proxy_nft::transaction::{Change, Transaction};
 use podway_proxy_plan::plan::{Family, FrontendKey};
 use tokio::sync::oneshot;
 use tracing::debug;
 
 use crate::accelerator::Report;
-use crate::chain::Chain;
 use crate::dataplane::Dataplane;
 use crate::driver::Driver;
 use crate::per_family::label;
