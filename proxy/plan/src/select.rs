@@ -37,6 +37,25 @@ pub struct Candidate<'a> {
     pub endpoint: &'a Endpoint,
 }
 
+/// Every endpoint that a slice of `entry` names for `query`, whatever its condition, and where it
+/// listens.
+pub(crate) fn named<'a>(
+    entry: &'a ServiceEntry,
+    query: PortQuery<'_>,
+) -> impl Iterator<Item = (SocketAddr, &'a Endpoint)> {
+    entry.slices.values().flat_map(move |slice| {
+        let ports = slice.ports.iter();
+        let asked =
+            ports.filter(move |port| port.name == *query.name && port.protocol == query.protocol);
+        asked.flat_map(move |port| {
+            let endpoints = slice.endpoints.iter();
+            endpoints.filter(move |endpoint| Family::of(endpoint.address) == query.family).map(
+                move |endpoint| (SocketAddr::new(endpoint.address, port.port.number()), endpoint),
+            )
+        })
+    })
+}
+
 /// The endpoints of `entry` that may serve `query`, by address and without duplicates.
 ///
 /// When nothing comes out, no policy could find an endpoint anywhere. Slices may give one address
@@ -49,27 +68,16 @@ pub fn candidates<'a>(
     node: &NodeView,
 ) -> Vec<Candidate<'a>> {
     let weights = entry.service.as_deref().map(|service| &service.spread.weights);
-    let mut found: Vec<Candidate<'a>> = Vec::new();
-    for slice in entry.slices.values() {
-        let ports = slice
-            .ports
-            .iter()
-            .filter(|port| port.name == *query.name && port.protocol == query.protocol);
-        for port in ports {
-            let endpoints = slice
-                .endpoints
-                .iter()
-                .filter(|endpoint| Family::of(endpoint.address) == query.family);
-            found.extend(endpoints.map(|endpoint| Candidate {
-                backend: Backend {
-                    address: SocketAddr::new(endpoint.address, port.port.number()),
-                    place: place(endpoint, node),
-                    weight: weight(endpoint, weights),
-                },
-                endpoint,
-            }));
-        }
-    }
+    let mut found: Vec<_> = named(entry, query)
+        .map(|(address, endpoint)| Candidate {
+            backend: Backend {
+                address,
+                place: place(endpoint, node),
+                weight: weight(endpoint, weights),
+            },
+            endpoint,
+        })
+        .collect();
     found.sort_by(|one, other| {
         let address = |candidate: &Candidate<'_>| candidate.backend.address;
         address(one)

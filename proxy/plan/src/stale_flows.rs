@@ -17,7 +17,7 @@ use podway_cluster_model::port::Protocol;
 use podway_cluster_model::snapshot::{Delta, ServiceEntry, Snapshot};
 
 use crate::node::NodeView;
-use crate::plan::{Action, Family, FrontendKey, PortPlan, ServicePlan};
+use crate::plan::{Action, FrontendKey, PortPlan, ServicePlan};
 use crate::planner::{Changes, Planner};
 use crate::policy::DeadTcp;
 use crate::select::{self, PortQuery};
@@ -139,29 +139,8 @@ fn keepers(
             .iter()
             .map(|candidate| candidate.backend.address)
             .collect(),
-        Keep::Known => known(entry, query),
+        Keep::Known => select::named(entry, query).map(|(address, _)| address).collect(),
     }
-}
-
-/// Every address that a slice of `entry` names for `query`.
-fn known(entry: &ServiceEntry, query: PortQuery<'_>) -> BTreeSet<SocketAddr> {
-    let mut known = BTreeSet::new();
-    for slice in entry.slices.values() {
-        let ports = slice
-            .ports
-            .iter()
-            .filter(|port| port.name == *query.name && port.protocol == query.protocol);
-        for port in ports {
-            known.extend(
-                slice
-                    .endpoints
-                    .iter()
-                    .filter(|endpoint| Family::of(endpoint.address) == query.family)
-                    .map(|endpoint| SocketAddr::new(endpoint.address, port.port.number())),
-            );
-        }
-    }
-    known
 }
 
 /// Who may keep flows to some frontends.
