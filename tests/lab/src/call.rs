@@ -137,7 +137,8 @@ impl Held {
 
 impl Lab {
     /// Asks `target` from `place` `count` times, one after the other, each time over a new
-    /// connection or from a port that was not used lately. A request that nobody answers in time is the last.
+    /// connection or from a port that was not used lately. A request that nobody answers in time is
+    /// the last.
     ///
     /// # Errors
     /// When the client cannot be run; how the requests ended is in the outcomes.

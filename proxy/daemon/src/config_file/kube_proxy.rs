@@ -50,16 +50,6 @@ use Holds::{Anything, Boolean, Integer, OneOf, Text, Texts, Time};
 
 const NO_PERIODS: &str = "there are no periods: a change is programmed when it comes, and what \
                           another process changes is put back at once";
-/// Longest time between two writes of kube-proxy where the file says none.
-const SYNC_PERIOD: Duration = Duration::from_secs(30);
-
-/// Sections with periods, and the shortest time between two writes where the file says none.
-const MIN_SYNC_PERIODS: [(&str, Duration); 3] = [
-    ("iptables", Duration::from_secs(1)),
-    ("ipvs", Duration::ZERO),
-    ("nftables", Duration::from_secs(1)),
-];
-
 const NO_IPVS: &str = "there is no IPVS here";
 const NO_CLIENT_LIMITS: &str = "the API server is watched, hardly ever asked, and speaks JSON";
 const WINDOWS: &str = "is for Windows";
@@ -145,6 +135,16 @@ const FIELDS: &[(&str, Holds, Becomes)] = &[
     ("showHiddenMetricsForVersion", Text, Nothing("no metric is hidden", &[])),
     ("windowsRunAsService", Boolean, Nothing(WINDOWS, &["false"])),
     ("winkernel", Anything, Silence),
+];
+
+/// Longest time between two writes of kube-proxy where the file says none.
+const SYNC_PERIOD: Duration = Duration::from_secs(30);
+
+/// Sections with periods, and the shortest time between two writes where the file says none.
+const MIN_SYNC_PERIODS: [(&str, Duration); 3] = [
+    ("iptables", Duration::from_secs(1)),
+    ("ipvs", Duration::ZERO),
+    ("nftables", Duration::from_secs(1)),
 ];
 
 /// A field of a file, with its row of the table.

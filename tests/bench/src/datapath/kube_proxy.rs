@@ -62,9 +62,10 @@ fn write_rules(program: &Path, lab: &Lab, cluster: Cluster) -> Result<()> {
     process.wait_until(|| {
         let has_synced =
             process.ask(kube_proxy::METRICS)?.is_some_and(|text| kube_proxy::has_synced(&text));
+        let tables = nft(lab, &["list", "tables"])?;
         // Each family is written by itself.
-        let has_tables = || anyhow::Ok(nft(lab, &["list", "tables"])?.lines().eq(TABLES));
-        Ok(has_synced && has_rules(lab, cluster)? && has_tables()?)
+        let has_tables = TABLES.iter().all(|table| tables.contains(table));
+        Ok(has_synced && has_tables && has_rules(lab, cluster)?)
     })?;
     process.stop()?;
     let tables = nft(lab, &["list", "tables"])?;
